@@ -1,0 +1,66 @@
+"""Weights and specification on disk, and the fingerprint over both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+
+from ssah_index.errors import EncoderError
+
+SPEC_FILE = "encoder.json"
+WEIGHTS_FILE = "weights.pt"
+
+
+def fingerprint(spec: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
+    """XXH3-128 over everything that decides a code; equal on every machine and release."""
+    digest = xxhash.xxh3_128(json.dumps(spec, sort_keys=True).encode())
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return f"ssah-{digest.hexdigest()}"
+
+
+def save(folder: Path, spec: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
+    """Write encoder.json and weights.pt into an existing folder."""
+    document = {"kind": "ssah", **spec, "fingerprint": fingerprint(spec, weights)}
+    (folder / SPEC_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=1))
+    torch.save(dict(weights), folder / WEIGHTS_FILE)
+
+
+def load(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
+    """Read what `save` wrote.
+
+    Returns
+    -------
+    spec, weights, fingerprint
+
+    Raises
+    ------
+    EncoderError
+        If a file is missing or damaged, or the fingerprint does not hold.
+    """
+    try:
+        spec = json.loads((folder / SPEC_FILE).read_text())
+        weights = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
+        stated = spec.pop("fingerprint")
+        spec.pop("kind")
+        actual = fingerprint(spec, weights)
+    except Exception as error:  # torch.load has no one exception for a damaged file
+        raise EncoderError(
+            f"the encoder in {folder} cannot be read ({error})",
+            f"{SPEC_FILE} and {WEIGHTS_FILE} as they were written",
+            "Restore the folder from a copy, or train again.",
+        ) from error
+    if actual != stated:
+        raise EncoderError(
+            f"the encoder in {folder} has fingerprint {actual}",
+            f"{stated}, as {SPEC_FILE} says",
+            "Restore the folder from a copy, or train again.",
+        )
+    return spec, weights, actual

@@ -1,0 +1,53 @@
+"""Packaging; tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    "faiss": ["faiss-cpu>=1.9"],
+    "train": ["torch>=2.6"],
+    "gpu": ["numba-cuda[cu13]>=0.20"],
+    "images": ["pillow>=10.3", "resvg-py>=0.1.5"],
+    "filter": ["duckdb>=1.1"],
+    "s3": ["obstore>=0.6"],
+    "serve": ["fastapi>=0.115", "uvicorn>=0.32", "orjson>=3.10", "prometheus-client>=0.21"],
+    "cluster": ["ray>=2.40"],
+}
+EXTRAS["demo"] = [*EXTRAS["train"], *EXTRAS["images"], "mkdocs-material==9.8.1"]
+EXTRAS["dev"] = [
+    *EXTRAS["demo"],
+    *EXTRAS["faiss"],
+    "hypothesis>=6.100",
+    "import-linter>=2.1",
+    "mypy>=1.13",
+    "pytest>=8.3",
+    "ruff>=0.8",
+]
+
+setup(
+    name="ssah-index",
+    version="0.1.0",
+    description="Packed binary codes of images and texts, searched exactly by Hamming distance",
+    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["ssah_index*", "encoders*"]),
+    package_data={"ssah_index": ["py.typed"], "encoders": ["py.typed"]},
+    install_requires=[
+        "click>=8.1",
+        "google-crc32c>=1.5",
+        "numba>=0.61",
+        "numpy>=1.26",
+        "pyarrow>=17",
+        "rich>=13.7",
+        "xxhash>=3.4",
+        "zarr>=3.0",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["ssah-index = ssah_index.cli.main:main"],
+        "ssah_index.encoders": ["ssah = encoders.plugin:kind"],
+    },
+)

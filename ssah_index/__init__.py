@@ -1,0 +1,33 @@
+"""ssah-index: packed binary codes, searched exactly by Hamming distance.
+
+``import ssah_index`` loads nothing heavy; names are fetched when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssah_index.codes import pack, unpack
+    from ssah_index.search import Searcher
+    from ssah_index.search import open_store as open
+    from ssah_index.store import Store
+
+__version__ = "0.1.0"
+__all__ = ["Searcher", "Store", "open", "pack", "unpack"]
+
+_HOME = {
+    "Searcher": ("ssah_index.search", "Searcher"),
+    "Store": ("ssah_index.store", "Store"),
+    "open": ("ssah_index.search", "open_store"),
+    "pack": ("ssah_index.codes", "pack"),
+    "unpack": ("ssah_index.codes", "unpack"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,50 @@
+"""ssah-index build: a folder or table in, a store out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ssah_index.cli.console import progress, say
+from ssah_index.ingest import BuildSpec, build, open_reader
+from ssah_index.plugins import load_encoder
+
+
+@click.command("build")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "--encoder", "encoder_folder", required=True, type=click.Path(path_type=Path),
+    help="Encoder folder, as train writes it.",
+)  # fmt: skip
+@click.option("--table", help="Table of path and text; default: the one in SOURCE, or .txt files.")
+@click.option(
+    "--share-rows", default=BuildSpec().share_rows, show_default=True,
+    help="Rows a commit covers.",
+)  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(
+    source: Path,
+    store: Path,
+    encoder_folder: Path,
+    table: str | None,
+    share_rows: int,
+    quiet: bool,
+) -> int:
+    """Build STORE from SOURCE, or go on with a build that was interrupted.
+
+    SOURCE is a folder of images, with texts beside them or without, or a table of texts
+    (.jsonl, .csv, .parquet). Rows that fail are counted and kept with their reasons.
+    """
+    spec = BuildSpec(share_rows=share_rows)
+    encoder = load_encoder(encoder_folder)
+    reader = open_reader(source, table)
+    with progress(quiet) as show:
+        report = build(reader, store, encoder, spec=spec, progress=show)
+    if not quiet:
+        already = f", {report.skipped:,} were there already" if report.skipped else ""
+        say(f"{store}: {report.written:,} rows written in {report.elapsed_s:.1f} s{already}")
+    if report.failed:
+        say(f"{report.failed:,} rows failed; see them with: ssah-index info {store} --failures")
+    return 3 if report.failed else 0

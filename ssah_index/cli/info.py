@@ -1,0 +1,41 @@
+"""ssah-index info: what a store holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ssah_index.cli.console import is_terminal, print_json, print_lines, print_table
+from ssah_index.store import Store
+from ssah_index.types import MODALITIES
+
+
+@click.command("info")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--failures", is_flag=True, help="Print the rows that failed, one JSON a line.")
+def command(store: Path, failures: bool) -> None:
+    """Show what STORE holds: a table on a terminal, JSON on a pipe."""
+    opened = Store.open(store)
+    snapshot = opened.snapshot()
+    if failures:
+        print_lines(asdict(failure) for failure in snapshot.failures())
+        return
+    facts = {
+        "store": str(store),
+        "format_version": opened.format.version,
+        "bits": opened.format.bits,
+        "encoder": opened.format.encoder,
+        "generation": snapshot.generation,
+        "rows": len(snapshot),
+        **{f"{modality}s": snapshot.count(modality) for modality in MODALITIES},
+        "failed": sum(segment.entry.failed for segment in snapshot.segments),
+        "segments": len(snapshot.segments),
+        "code_bytes": len(snapshot) * opened.format.bits // 8,
+        "stored_bytes": sum(sum(s.entry.sizes.values()) for s in snapshot.segments),
+    }
+    if is_terminal():
+        print_table(str(store), ("fact", "value"), facts.items())
+    else:
+        print_json(facts)

@@ -1,0 +1,104 @@
+"""The command group: loads a command's module only when that command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ssah_index import __version__
+from ssah_index.errors import (
+    EncoderError,
+    MissingExtraError,
+    SsahError,
+    StoreError,
+    WriteFailedError,
+)
+
+COMMANDS = {
+    "train": "Train an encoder on pairs of images and texts.",
+    "build": "Build a store from a folder of images or a table of texts.",
+    "query": "Find the nearest items to texts, images or codes.",
+    "info": "Show what a store holds, and which rows failed.",
+    "demo": "Train, build and query on real icons, start to end.",
+}
+"""Commands and their short help; each lives in the module of its name."""
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    query --exit-status: some query had no hit
+  2    wrong usage or input
+  3    done, but some rows failed; each is named and counted
+  4    store or encoder missing, damaged or not matching
+  5    disk full, read-only or not permitted
+  130  interrupted
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only to run it, so that --help stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ssah_index.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+)
+@click.version_option(__version__, "--version", prog_name="ssah-index")
+def group() -> None:
+    r"""Turn images and texts into binary codes and search them by Hamming distance.
+
+    \b
+    ssah-index train photos/ encoder/
+    ssah-index build photos/ photos.ssah --encoder encoder/
+    echo "dog on a beach" | ssah-index query photos.ssah -k 5
+    """
+
+
+def exit_code(error: SsahError) -> int:
+    """The exit code that tells a script what kind of error it was."""
+    if isinstance(error, WriteFailedError):
+        return 5
+    if isinstance(error, (StoreError, EncoderError, MissingExtraError)):
+        return 4
+    return 2
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; the console script ``ssah-index``."""
+    try:
+        status = group.main(args, prog_name="ssah-index", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        click.echo("Interrupted; run the same command again to go on.", err=True)
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except SsahError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = exit_code(error)
+    except BrokenPipeError:
+        # The reader of our output had enough, as `head` does. The interpreter flushes
+        # stdout once more at its end, so give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status or 0)

@@ -1,0 +1,67 @@
+"""ssah-index train: pairs of images and texts in, an encoder folder out."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+import click
+
+from ssah_index.cli.console import progress, say
+from ssah_index.errors import EncoderError
+from ssah_index.ingest import open_reader
+from ssah_index.plugins import encoder_kind
+from ssah_index.store.files import writing
+from ssah_index.types import Item
+
+
+@click.command("train")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("encoder", type=click.Path(path_type=Path))
+@click.option("--table", help="Table of path, text and labels; default: the one in SOURCE.")
+@click.option("--bits", default=64, show_default=True, help="Code width, a multiple of 8.")
+@click.option("--passes", type=int, help="Passes over the data; 0 leaves it untrained.")
+@click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(
+    source: Path,
+    encoder: Path,
+    table: str | None,
+    bits: int,
+    passes: int | None,
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Train an encoder on SOURCE and write it to the folder ENCODER.
+
+    SOURCE is a folder of images with texts beside them: a .txt file of the same stem, or
+    one table (.jsonl, .csv, .parquet) with the columns path, text and labels. Where no row
+    has labels, the words that stand in many texts serve as labels.
+    """
+    if encoder.exists():
+        raise EncoderError(
+            f"there is something at {encoder} already",
+            "a path that is free",
+            "Choose another path, or remove what is there.",
+        )
+    reader = open_reader(source, table)
+    rows = list(reader.read(0, len(reader)))
+    items = [row for row in rows if isinstance(row, Item)]
+    if not quiet and len(items) < len(rows):
+        say(f"{len(rows) - len(items)} of {len(rows)} rows cannot be read and are left out")
+    options = {"bits": bits, "seed": seed} | ({} if passes is None else {"passes": passes})
+    with progress(quiet) as show:
+        trained = encoder_kind("ssah").train(
+            items, options=options, report=(lambda _: None) if quiet else say, progress=show
+        )
+    with writing(encoder):
+        temporary = encoder.with_name(f".{encoder.name}.{uuid.uuid4().hex[:8]}.new")
+        try:
+            temporary.mkdir(parents=True)
+            trained.save(temporary)
+            temporary.rename(encoder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    if not quiet:
+        say(f"encoder {trained.fingerprint} of {trained.bits} bits is in {encoder}")

@@ -1,0 +1,131 @@
+"""Validation at the public edge: what a caller hands in becomes uint8 (n, nbytes).
+
+Relies on NumPy and the error tree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ssah_index.errors import CodeError, QueryError
+from ssah_index.types import Codes
+
+MIN_BITS = 8
+MAX_BITS = 4096
+
+
+def check_bits(bits: int) -> int:
+    """Return ``bits`` if codes may have that width.
+
+    Raises
+    ------
+    CodeError
+        If it is not a multiple of 8 from 8 to 4096.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)):
+        raise CodeError(
+            f"a code width of {bits!r} is not a whole number",
+            f"a multiple of 8 from {MIN_BITS} to {MAX_BITS}",
+            "Give the width in bits, for example 64.",
+        )
+    if bits % 8 or not MIN_BITS <= bits <= MAX_BITS:
+        raise CodeError(
+            f"codes of {bits} bits cannot be stored",
+            f"a multiple of 8 from {MIN_BITS} to {MAX_BITS}",
+            f"Use {nearest_bits(int(bits))} bits.",
+        )
+    return int(bits)
+
+
+def nearest_bits(bits: int) -> int:
+    """The least allowed width that holds ``bits`` bits."""
+    return min(max(-(-bits // 8) * 8, MIN_BITS), MAX_BITS)
+
+
+def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
+    """Return packed codes as a C-contiguous uint8 array.
+
+    Parameters
+    ----------
+    codes : uint8 (n, nbytes), uint8 (nbytes,), or Arrow FixedSizeBinary array
+        Packed, little bit order. One code may come without its first axis.
+    bits : int, optional
+        The width the codes must have.
+    what : str
+        How the message names them.
+
+    Returns
+    -------
+    uint8 (n, nbytes)
+        A view where possible.
+
+    Raises
+    ------
+    CodeError
+        If dtype, shape or width is wrong.
+    """
+    array = _from_arrow(codes) if hasattr(codes, "__arrow_c_array__") else np.asarray(codes)
+    if array.dtype != np.uint8:
+        raise CodeError(
+            f"{what} have dtype {array.dtype}",
+            "packed codes of dtype uint8",
+            "Turn bits, signs or activations into codes with ssah_index.pack().",
+        )
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2:
+        raise CodeError(
+            f"{what} have {array.ndim} axes, shape {array.shape}",
+            "two: (n, nbytes)",
+            "Reshape to one row a code.",
+        )
+    width = 8 * array.shape[1]
+    if bits is not None and width != bits:
+        raise CodeError(
+            f"{what} are {array.shape[1]} bytes ({width} bits) wide",
+            f"{bits // 8} bytes ({bits} bits)",
+            "Encode with the encoder and width that this store was built with.",
+        )
+    check_bits(width)
+    return np.ascontiguousarray(array)
+
+
+def check_k_and_radius(k: int | None, radius: int | None) -> None:
+    """Refuse a search that has no bound, or one that makes no sense.
+
+    Raises
+    ------
+    QueryError
+        If both are absent, k is below 1 or radius is below 0.
+    """
+    for name, value in (("k", k), ("radius", radius)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer, type(None))):
+            raise QueryError(
+                f"{name} is {value!r}", "a whole number", "Give a whole number or leave it out."
+            )
+    if k is None and radius is None:
+        raise QueryError("neither k nor radius is given", "one of them", "Pass k=10, say.")
+    if k is not None and k < 1:
+        raise QueryError(f"k is {k}", "1 or more", "Ask for at least one hit.")
+    if radius is not None and radius < 0:
+        raise QueryError(f"radius is {radius} bits", "0 or more", "0 finds equal codes only.")
+
+
+def _from_arrow(array: Any) -> Codes:
+    """View an Arrow FixedSizeBinary array without nulls as uint8 (n, nbytes)."""
+    import pyarrow as pa
+
+    values = pa.array(array)
+    if not pa.types.is_fixed_size_binary(values.type) or values.null_count:
+        raise CodeError(
+            f"an Arrow array of type {values.type} with {values.null_count} nulls",
+            "fixed_size_binary without nulls",
+            "Cast it, and drop the nulls.",
+        )
+    width = values.type.byte_width
+    data = values.buffers()[1]
+    first = values.offset * width
+    flat = np.frombuffer(data, np.uint8, count=len(values) * width, offset=first)
+    return flat.reshape(len(values), width)

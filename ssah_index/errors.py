@@ -1,0 +1,111 @@
+"""The error tree, grouped by what the caller would do next.
+
+SsahError
+├── InputError (ValueError)            change the input
+│   ├── CodeError                      codes of the wrong width, type or shape
+│   ├── QueryError                     a query, k or radius that cannot be answered
+│   ├── ItemError                      one image or text that cannot be encoded
+│   ├── SourceError                    an input folder or table that cannot be read
+│   └── SpecError                      a specification with faulty fields
+├── StoreError (OSError)               look at the store
+│   ├── StoreMissingError              there is none
+│   ├── StoreExistsError               there is one already, with other content
+│   ├── FormatError                    written in another format version
+│   ├── CorruptError                   files missing, cut or altered
+│   ├── ConflictError                  another writer won too often
+│   └── WriteFailedError               disk full, read-only or not permitted
+├── EncoderError (ValueError)          choose another encoder
+└── MissingExtraError (ImportError)    install an optional part
+
+Relies on nothing, so that every layer may import it.
+"""
+
+from __future__ import annotations
+
+
+class SsahError(Exception):
+    """Base of all our errors; its message has three parts.
+
+    Parameters
+    ----------
+    fault : str
+        What is wrong, with its values.
+    expected : str
+        What would have been right.
+    remedy : str
+        What to do now.
+    """
+
+    def __init__(self, fault: str, expected: str, remedy: str) -> None:
+        super().__init__(f"{fault}; expected {expected}. {remedy}")
+        self.fault = fault
+        self.expected = expected
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[SsahError], tuple[str, str, str]]:
+        # BaseException would rebuild from the one joined message.
+        return type(self), (self.fault, self.expected, self.remedy)
+
+    def __str__(self) -> str:
+        # OSError and ImportError bring a __str__ of their own.
+        return f"{self.fault}; expected {self.expected}. {self.remedy}"
+
+
+class InputError(SsahError, ValueError):
+    """The caller's data is at fault."""
+
+
+class CodeError(InputError):
+    """Codes of the wrong width, dtype or shape."""
+
+
+class QueryError(InputError):
+    """A query, k or radius that cannot be answered."""
+
+
+class ItemError(InputError):
+    """One image or text that cannot be encoded; in a build it goes to the ledger."""
+
+
+class SourceError(InputError):
+    """An input folder or table that cannot be read."""
+
+
+class SpecError(InputError):
+    """A specification with faulty fields; all of them are named."""
+
+
+class StoreError(SsahError, OSError):
+    """The store on disk is at fault."""
+
+
+class StoreMissingError(StoreError, FileNotFoundError):
+    """There is no store at this path."""
+
+
+class StoreExistsError(StoreError, FileExistsError):
+    """There is a store already, with other content."""
+
+
+class FormatError(StoreError):
+    """The store is written in a format version this release does not read."""
+
+
+class CorruptError(StoreError):
+    """A file of the store is missing, cut short or altered."""
+
+
+class ConflictError(StoreError):
+    """Other writers took every generation this one tried to publish."""
+
+
+class WriteFailedError(StoreError):
+    """The disk is full, read-only, or writing is not permitted."""
+
+
+class EncoderError(SsahError, ValueError):
+    """The encoder is unknown, damaged, or not the one the store was built with."""
+
+
+class MissingExtraError(SsahError, ImportError):
+    """An optional part is not installed."""

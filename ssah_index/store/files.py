@@ -1,0 +1,112 @@
+"""Durable files: nothing is overwritten, and what is reported written is on the disk.
+
+A new file is written under its final name only where no reader can know that name yet (a
+segment's own attempt folder); a name that readers look for is taken by link(2), which
+fails where rename(2) would replace. Every file and every folder on the way is fsynced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from ssah_index.errors import WriteFailedError
+
+_CAUSES = {
+    errno.ENOSPC: ("the disk is full", "free space", "Free some space"),
+    errno.EDQUOT: ("the disk quota is used up", "free quota", "Free some space"),
+    errno.EROFS: ("the file system is read-only", "a writable one", "Choose another folder"),
+    errno.EACCES: ("permission is denied", "permission to write", "Change the permissions"),
+    errno.EPERM: ("the operation is not permitted", "permission", "Change the permissions"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a file must look like to be the one that was written."""
+
+    size: int
+    """Bytes."""
+    xxh3: str
+    """XXH3-64 of its content, 16 hex digits."""
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError while writing below ``path`` into a WriteFailedError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, WriteFailedError) or error.errno is None:
+            raise
+        cause, expected, remedy = _CAUSES.get(
+            error.errno, (error.strerror or str(error), "a working disk", "Look at the disk")
+        )
+        raise WriteFailedError(
+            f"writing {error.filename or path} failed: {cause}",
+            expected,
+            f"{remedy} and run the same command again; what was committed is safe.",
+        ) from error
+
+
+def fsync_folder(path: Path) -> None:
+    """Make the names inside a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, each name durable."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+
+
+def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
+    """Write a new file in one pass and fsync it; its folder is the caller's to fsync."""
+    digest, size = xxhash.xxh3_64(), 0
+    with path.open("xb", buffering=0) as file:
+        for part in parts:
+            view = memoryview(part).cast("B")
+            digest.update(view)
+            size += len(view)
+            while view:
+                view = view[file.write(view) :]
+        os.fsync(file.fileno())
+    return Seal(size, digest.hexdigest())
+
+
+def seal_file(path: Path) -> Seal:
+    """Fsync a file that a library wrote, and seal it."""
+    digest, size = xxhash.xxh3_64(), 0
+    with path.open("rb") as file:
+        while part := file.read(1 << 22):
+            digest.update(part)
+            size += len(part)
+        os.fsync(file.fileno())
+    return Seal(size, digest.hexdigest())
+
+
+def publish_file(path: Path, content: bytes) -> bool:
+    """Create ``path`` with all of ``content``, or return False because it exists."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write_file(temporary, [content])
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+    return True

@@ -1,0 +1,143 @@
+"""Codes as one uncompressed Zarr v3 shard, written in one pass and mapped as it lies.
+
+With inner chunks as wide as the array and the ``bytes`` codec alone, a shard file is the
+raw codes, zero-padded to whole chunks, followed by the chunk index (offset and size, both
+uint64, a chunk) and its CRC-32C. Source: Zarr v3 sharding_indexed codec, version 1.0.
+An inner crc32c codec would shift rows by four bytes a chunk and cost the zero-copy map.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from ssah_index.errors import CorruptError
+from ssah_index.store.files import Seal, fsync_folder, make_folder, write_file
+from ssah_index.types import Codes
+
+CHUNK_BYTES = 1 << 20
+SHARD = "codes/c/0/0"
+
+
+def chunk_rows(n: int, nbytes: int) -> int:
+    """Rows of an inner chunk: about 1 MiB, and no more than there are."""
+    return max(min(CHUNK_BYTES // nbytes, n), 1)
+
+
+def write_codes(folder: Path, codes: Codes) -> tuple[dict[str, Seal], list[int]]:
+    """Write ``codes/`` below a segment folder.
+
+    Parameters
+    ----------
+    folder : Path
+        A new segment folder.
+    codes : uint8 (n, nbytes), C-contiguous
+
+    Returns
+    -------
+    seals : dict
+        Of the files written, by path below ``folder``.
+    crc32c : list of int
+        Of each inner chunk, padding included.
+    """
+    n, nbytes = codes.shape
+    step = chunk_rows(n, nbytes)
+    chunks = -(-n // step)
+    checksums: list[int] = []
+
+    def parts() -> Iterator[bytes | memoryview]:
+        for start in range(0, n, step):
+            chunk = codes[start : start + step].tobytes().ljust(step * nbytes, b"\0")
+            checksums.append(google_crc32c.value(chunk))
+            yield chunk
+        index = np.empty((chunks, 2), "<u8")
+        index[:, 0] = np.arange(chunks) * (step * nbytes)
+        index[:, 1] = step * nbytes
+        yield index.tobytes()
+        yield struct.pack("<I", google_crc32c.value(index.tobytes()))
+
+    make_folder(folder / "codes/c/0")
+    metadata = json.dumps(_metadata(n, nbytes, step, chunks), indent=1).encode()
+    seals = {"codes/zarr.json": write_file(folder / "codes/zarr.json", [metadata])}
+    if n:  # an array without rows has no chunk, hence no shard
+        seals[SHARD] = write_file(folder / SHARD, parts())
+    for name in ("codes/c/0", "codes/c", "codes"):
+        fsync_folder(folder / name)
+    return seals, checksums
+
+
+def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
+    sharding = {
+        "chunk_shape": [step, nbytes],
+        "codecs": [{"name": "bytes"}],
+        "index_codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "crc32c"},
+        ],
+        "index_location": "end",
+    }
+    shard_shape = [step * max(chunks, 1), nbytes]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [n, nbytes],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard_shape}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        "attributes": {"bitorder": "little"},
+        "storage_transformers": [],
+    }
+
+
+def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
+    """Map the codes of a segment; nothing is read until it is touched.
+
+    Sizes must have been checked: touching a map behind a cut file ends the process.
+
+    Returns
+    -------
+    uint8 (n, nbytes)
+        Read-only. A copy through Zarr's own reader if another program rewrote the
+        shard with its chunks out of order.
+
+    Raises
+    ------
+    CorruptError
+        If the chunk index does not match its checksum or the shape.
+    """
+    if not n:
+        return np.empty((0, nbytes), np.uint8)
+    path = folder / SHARD
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    metadata = json.loads((folder / "codes/zarr.json").read_bytes())
+    step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
+    chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
+    tail = mapped[-(16 * chunks + 4) :]
+    if (
+        metadata["shape"] != [n, nbytes]
+        or len(tail) != 16 * chunks + 4
+        or google_crc32c.value(tail[:-4]) != struct.unpack("<I", tail[-4:])[0]
+    ):
+        raise CorruptError(
+            f"the chunk index of {path} does not match its checksum or shape",
+            f"{n} codes of {nbytes} bytes",
+            "Restore the file from a copy, or build the store again.",
+        )
+    index = np.frombuffer(tail[:-4], "<u8").reshape(chunks, 2)
+    size = step * nbytes
+    if (index[:, 0] == np.arange(chunks) * size).all() and (index[:, 1] == size).all():
+        return np.frombuffer(mapped, np.uint8, count=n * nbytes).reshape(n, nbytes)
+    import zarr
+
+    array = zarr.open_array(folder / "codes", mode="r")
+    return np.ascontiguousarray(array[:], dtype=np.uint8)

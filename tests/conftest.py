@@ -1,0 +1,111 @@
+"""Fixtures shared by the folders: a stand-in encoder, small stores, the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ssah_index.store import Store, stage_segment
+from ssah_index.types import Codes, Failure, Item, Modality
+
+
+class HashEncoder:
+    """A real, if meaningless, encoder: a code is a hash of the text or of the file's bytes."""
+
+    def __init__(self, bits: int = 64, salt: str = "") -> None:
+        self.bits = bits
+        self.salt = salt
+
+    @property
+    def fingerprint(self) -> str:
+        return f"hash-{self.bits}-{self.salt}"
+
+    def encode(
+        self, modality: Modality, batch: Sequence[Any]
+    ) -> tuple[Codes, list[tuple[int, str]]]:
+        codes, failures = [], []
+        for position, value in enumerate(batch):
+            content = value.read_bytes() if isinstance(value, Path) else value.encode()
+            if content:
+                key = hashlib.shake_128(content + self.salt.encode())
+                codes.append(np.frombuffer(key.digest(self.bits // 8), np.uint8))
+            else:
+                failures.append((position, "nothing in it"))
+        return np.array(codes, np.uint8).reshape(-1, self.bits // 8), failures
+
+    def save(self, folder: Path) -> None:
+        (folder / "encoder.json").write_text(json.dumps({"kind": "hash"}))
+
+
+def random_codes(seed: int, n: int, bits: int, values: int = 256) -> NDArray[np.uint8]:
+    """uint8 (n, bits / 8); few values make many ties."""
+    return np.random.default_rng(seed).integers(0, values, (n, bits // 8), dtype=np.uint8)
+
+
+def items_for(codes: Codes, prefix: str = "row") -> list[Item]:
+    return [
+        Item(id=f"{prefix}{i}", source=f"{prefix}{i}.txt", text=f"text {i}", labels=("a", f"b{i}"))
+        for i in range(len(codes))
+    ]
+
+
+def append(
+    store: Store,
+    name: str,
+    codes: Codes,
+    modality: Modality = "image",
+    failures: Sequence[Failure] = (),
+) -> None:
+    """Stage and commit one segment."""
+    entry = stage_segment(
+        store.path,
+        name,
+        modality,
+        codes,
+        items_for(codes, f"{name}-"),
+        failures,
+        fingerprint=store.format.encoder,
+        elapsed_s=0.0,
+    )
+    store.commit([entry])
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Store]:
+    """A store of segments with the codes given, all of one modality unless told."""
+
+    def make(*segments: Codes, bits: int = 64, modalities: Sequence[Modality] = ()) -> Store:
+        store = Store.create(tmp_path / "made.ssah", bits=bits)
+        for number, codes in enumerate(segments):
+            modality = modalities[number] if modalities else "image"
+            append(store, f"s{number}", codes, modality)
+        return store
+
+    return make
+
+
+def run_cli(
+    *words: object, stdin: str | None = None, expect: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own and check its exit code."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "ssah_index", *map(str, words)],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert finished.returncode == expect, (finished.returncode, finished.stderr)
+    assert "Traceback" not in finished.stderr, finished.stderr
+    return finished

@@ -1,0 +1,59 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ssah_index.store import rows as rows_module
+from ssah_index.store.rows import ROWS, Rows, hash_ids, rows_table, write_rows
+from ssah_index.types import Item
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Ten rows in batches of four."""
+    monkeypatch.setattr(rows_module, "BATCH_ROWS", 4)
+    items = [
+        Item(id=f"id{i}", source=f"{i}.png", text=None if i % 3 else f"text {i}", labels=("a",) * i)
+        for i in range(10)
+    ]
+    write_rows(tmp_path, rows_table(items, "text"))
+    return Rows(tmp_path)
+
+
+def test_rows_come_in_the_order_asked_for(opened):
+    assert len(opened) == 10
+    asked = np.array([9, 0, 4, 4, 3])
+    table = opened.take(asked, ["id", "text", "labels"])
+    assert table.column("id").to_pylist() == ["id9", "id0", "id4", "id4", "id3"]
+    assert table.column("text").to_pylist() == ["text 9", "text 0", None, None, "text 3"]
+    assert [len(own) for own in table.column("labels").to_pylist()] == [9, 0, 4, 4, 3]
+    assert opened.take(np.array([], np.int64), ["id"]).num_rows == 0
+
+
+def test_ids_lead_to_rows(opened):
+    found = opened.find(["id7", "absent", "id0"])
+    assert found.tolist() == [7, -1, 0]
+
+
+def test_equal_hashes_are_told_apart_by_the_id(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "hash_ids", lambda ids: np.zeros(len(ids), np.uint64))
+    items = [Item(id=name, source="s", text="t") for name in "cab"]
+    write_rows(tmp_path, rows_table(items, "text"))
+    assert Rows(tmp_path).find(["a", "b", "c", "d"]).tolist() == [1, 2, 0, -1]
+
+
+def test_integer_ids_hash_by_their_bytes():
+    assert hash_ids(pa.array([1, -1])).tolist() != hash_ids(pa.array(["1", "-1"])).tolist()
+
+
+def test_pyarrow_alone_reads_the_rows(opened, tmp_path):
+    with pa.memory_map(str(tmp_path / ROWS)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.column("id").to_pylist() == [f"id{i}" for i in range(10)]
+    assert set(table.column("modality").to_pylist()) == {"text"}
+
+
+def test_an_empty_segment_has_empty_rows(tmp_path):
+    write_rows(tmp_path, rows_table([], "image"))
+    empty = Rows(tmp_path)
+    assert len(empty) == 0
+    assert empty.find(["a"]).tolist() == [-1]

@@ -15,7 +15,7 @@ class TrainSpec:
 
     bits: int = 64
     """Code width, a multiple of 8."""
-    passes: int = 16
+    passes: int = 12
     """Passes over the pairs; 0 leaves the networks as they were initialised."""
     batch_rows: int = 256
     """Pairs a step."""
@@ -31,7 +31,7 @@ class TrainSpec:
     """Of J4."""
     adversary_weight: float = 0.05
     """Of the generators' adversarial term."""
-    contrast_weight: float = 0.7
+    contrast_weight: float = 1.0
     """Of the in-batch image-text term."""
     image_size: int = 64
     """Pixels a side of the square that an image is squeezed to."""

@@ -166,7 +166,7 @@ class Trainer:
         self.discriminators = nn.ModuleList([Discriminator(), Discriminator()])
         self._nets = nn.ModuleList([self.label_net, self.image_net, self.text_net])
         self._optimiser = torch.optim.AdamW(
-            self._nets.parameters(), spec.learning_rate, weight_decay=1e-4
+            self._nets.parameters(), spec.learning_rate, weight_decay=1e-4, fused=True
         )
         self._adversary_optimiser = torch.optim.AdamW(
             self.discriminators.parameters(), spec.adversary_rate, betas=(0.5, 0.999)

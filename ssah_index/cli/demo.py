@@ -25,6 +25,7 @@ TEXTS = (
     "star",
 )
 HITS = 8
+BITS = 128
 
 
 @click.command("demo")
@@ -42,7 +43,7 @@ def command(folder: Path) -> None:
         with progress(quiet=False) as show:
             render_icons(icons, held_out, show)
     if not encoder.exists():
-        _run("train", icons, encoder)
+        _run("train", icons, encoder, "--bits", BITS)
     _run("build", icons, store, "--encoder", encoder)
     if not scores.exists():
         with progress(quiet=False) as show:
@@ -62,10 +63,14 @@ def command(folder: Path) -> None:
 
 
 def _example(held_out: Path) -> str:
-    """A held-out icon to search texts by: the first with two labels."""
+    """A held-out icon to search texts by: the first of its largest set with two labels."""
     lines = (held_out / "icons.jsonl").read_text().splitlines()
     records = (json.loads(line) for line in lines)
-    return str(next(record["path"] for record in records if len(record["labels"]) >= 2))
+    return next(
+        str(record["path"])
+        for record in records
+        if record["id"].startswith("material/") and len(record["labels"]) == 2
+    )
 
 
 def _run(*words: object) -> None:

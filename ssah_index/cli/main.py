@@ -52,6 +52,17 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            # The reader of our output had enough, as `head` does. The interpreter flushes
+            # stdout once more at its end, so give it somewhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -86,7 +97,6 @@ def main(args: list[str] | None = None) -> Any:
     """Run the command line; the console script ``ssah-index``."""
     try:
         status = group.main(args, prog_name="ssah-index", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("Interrupted; run the same command again to go on.", err=True)
         status = 130
@@ -96,9 +106,4 @@ def main(args: list[str] | None = None) -> Any:
     except SsahError as error:
         click.echo(f"Error: {error}", err=True)
         status = exit_code(error)
-    except BrokenPipeError:
-        # The reader of our output had enough, as `head` does. The interpreter flushes
-        # stdout once more at its end, so give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     sys.exit(status or 0)

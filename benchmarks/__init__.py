@@ -1,0 +1,1 @@
+"""Measurements that anyone can run; they use the public API only."""

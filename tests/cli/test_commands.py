@@ -1,0 +1,238 @@
+"""Train, build, query and info as a user runs them, on a small real world."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ssah_index.plugins import encoder_kind, load_encoder
+from ssah_index.store import Store
+from ssah_index.types import no_progress
+from tests.conftest import append, random_codes, run_cli
+
+
+@pytest.fixture(scope="module")
+def folder(world, tmp_path_factory):
+    """A folder of 120 images with a table, one of them cut short and one without text."""
+    folder = tmp_path_factory.mktemp("cli") / "pairs"
+    folder.mkdir()
+    lines = []
+    for item in world[:120]:
+        shutil.copy(item.image, folder / item.id)
+        record = {"path": item.id, "text": item.text, "labels": item.labels}
+        lines.append(json.dumps(record))
+    (folder / "cut.png").write_bytes(world[0].image.read_bytes()[:200])
+    lines.append(json.dumps({"path": "cut.png", "text": ""}))
+    (folder / "pairs.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(world, tmp_path_factory):
+    path = tmp_path_factory.mktemp("encoder")
+    trained = encoder_kind("ssah").train(
+        world[:120],
+        options={"bits": 32, "passes": 8, "batch_rows": 32, "image_size": 32},
+        report=lambda _: None,
+        progress=no_progress,
+    )
+    trained.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(folder, encoder):
+    path = folder.parent / "pairs.ssah"
+    told = run_cli("build", folder, path, "--encoder", encoder, expect=3)
+    assert told.stdout == ""
+    assert "240 rows written" in told.stderr
+    assert "2 rows failed" in told.stderr
+    return path
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_train_writes_an_encoder(folder, tmp_path):
+    told = run_cli("train", folder, tmp_path / "e", "--passes", "0", "--bits", "16", expect=2)
+    assert "120 pairs can be trained on; expected at least one batch of 256" in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_then_load(world, tmp_path):
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(260):
+        item = world[number % len(world)]
+        shutil.copy(item.image, source / f"{number}.png")
+        (source / f"{number}.txt").write_text(item.text)
+    told = run_cli("train", source, tmp_path / "e", "--passes", "1", "--bits", "16")
+    assert told.stdout == ""
+    assert "260 pairs" in told.stderr
+    trained = load_encoder(tmp_path / "e")
+    assert trained.bits == 16
+    assert trained.fingerprint in told.stderr
+    again = run_cli("train", source, tmp_path / "e", expect=4)
+    assert "already" in again.stderr
+
+
+def test_train_refuses_a_folder_without_pairs(folder, tmp_path):
+    shutil.copy(folder / "0.png", tmp_path / "0.png")
+    told = run_cli("train", tmp_path, tmp_path / "e", expect=2)
+    assert "0 of 1 items have both an image and a text" in told.stderr
+
+
+def test_build_again_skips(folder, encoder, store):
+    told = run_cli("build", folder, store, "--encoder", encoder, expect=3)
+    assert "0 rows written" in told.stderr
+    assert "240 were there already" in told.stderr
+
+
+def test_info_counts_and_names_failures(store):
+    facts = json.loads(run_cli("info", store).stdout)
+    assert (facts["images"], facts["texts"], facts["failed"], facts["bits"]) == (120, 120, 2, 32)
+    failures = records(run_cli("info", store, "--failures").stdout)
+    assert {(f["modality"], f["id"]) for f in failures} == {
+        ("image", "cut.png"),
+        ("text", "cut.png"),
+    }
+    assert any("truncated" in f["reason"] for f in failures)
+
+
+def test_texts_find_images_and_images_find_texts(store, folder):
+    hits = records(run_cli("query", store, "--text", "red square left", "-k", 4).stdout)
+    assert [hit["rank"] for hit in hits] == [0, 1, 2, 3]
+    assert {hit["modality"] for hit in hits} == {"image"}
+    assert all("red square left" in hit["text"] for hit in hits)
+    hits = records(run_cli("query", store, "--image", folder / "0.png", "-k", 4).stdout)
+    assert {hit["modality"] for hit in hits} == {"text"}
+    assert all("red" in hit["text"] or "left" in hit["text"] for hit in hits)
+
+
+def test_lines_of_stdin_are_answered_in_order(store, folder):
+    stdin = "red left\nblue top\ngreen"
+    hits = records(run_cli("query", store, "-k", 2, stdin=stdin).stdout)
+    assert [hit["query"] for hit in hits] == ["red left"] * 2 + ["blue top"] * 2 + ["green"] * 2
+    images = f"{folder / '0.png'}\n{folder / '1.png'}\n"
+    told = run_cli("query", store, "--lines", "image", "-k", 1, "--format", "ids", stdin=images)
+    assert len(told.stdout.splitlines()) == 2
+
+
+def test_queries_that_fail_are_answered_with_their_error(store, folder):
+    stdin = "red\n\nquixotic\nblue\n"
+    told = run_cli("query", store, "-k", 1, stdin=stdin, expect=3)
+    answers = records(told.stdout)
+    assert [answer["query"] for answer in answers] == ["red", "", "quixotic", "blue"]
+    assert ["error" in answer for answer in answers] == [False, True, True, False]
+    assert "2 of 4 queries failed" in told.stderr
+    told = run_cli("query", store, "--image", folder / "cut.png", expect=3)
+    assert "truncated" in told.stderr
+
+
+def test_codes_are_hexadecimal(store):
+    code = Store.open(store).snapshot().segments[0].codes[5].tobytes().hex()
+    hits = records(run_cli("query", store, "--code", code, "--find", "image", "--radius", 0).stdout)
+    assert "5.png" in {hit["id"] for hit in hits}
+    assert {hit["distance"] for hit in hits} == {0}
+    told = run_cli("query", store, "--code", "00" * 8, "--code", "xyz", expect=3)
+    assert "8 bytes (64 bits) wide; expected 4 bytes (32 bits)" in told.stderr
+    assert "'xyz' is not hexadecimal; expected 8 digits" in told.stderr
+
+
+def test_exit_status_tells_of_no_hit(store):
+    far = ["query", store, "--code", "5a" * 4, "--radius", 0]
+    assert run_cli(*far).stdout == ""
+    assert run_cli(*far, "--exit-status", expect=1).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["-k", "0", "--text", "red"], 2, "k is 0; expected 1 or more"),
+        (["--radius", "-1", "--text", "red"], 2, "radius is -1"),
+    ],
+)
+def test_senseless_searches_are_usage_errors(store, words, code, message):
+    assert message in run_cli("query", store, *words, expect=code).stderr
+
+
+def test_missing_stores_and_encoders_are_told_apart(tmp_path, folder):
+    assert "does not exist" in run_cli("query", tmp_path / "no", stdin="x", expect=4).stderr
+    told = run_cli("build", folder, tmp_path / "s", "--encoder", tmp_path, expect=4)
+    assert "holds no encoder" in told.stderr
+    bare = Store.create(tmp_path / "bare.ssah", bits=64)
+    append(bare, "s", random_codes(1, 3, 64))
+    told = run_cli("query", bare.path, "--text", "red", expect=4)
+    assert "carries no encoder" in told.stderr
+
+
+def test_an_encoder_that_is_not_the_stores_is_refused(store, encoder, tmp_path):
+    copy = tmp_path / "copy.ssah"
+    shutil.copytree(store, copy)
+    document = json.loads((copy / "format.json").read_bytes())
+    (copy / "format.json").write_text(json.dumps({**document, "encoder": "ssah-other"}))
+    told = run_cli("query", copy, "--text", "red", expect=4)
+    assert "expected ssah-other" in told.stderr
+
+
+def test_the_reader_of_a_pipe_may_leave_early(store):
+    query = f"{sys.executable} -m ssah_index query {store} -k 9"
+    command = f"yes red | {query} | head -1; echo ${{PIPESTATUS[*]}}"
+    run = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60
+    )
+    first, statuses = run.stdout.splitlines()
+    assert json.loads(first)["query"] == "red"
+    assert statuses.split()[1:] == ["0", "0"]
+    assert run.stderr == ""
+
+
+def test_a_line_is_answered_before_the_next_is_written(store):
+    with subprocess.Popen(
+        [sys.executable, "-m", "ssah_index", "query", str(store), "-k", "1"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        for colour in ("red", "green", "blue"):
+            process.stdin.write(colour + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["query"] == colour
+
+
+def test_a_terminal_gets_a_table(store):
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "ssah_index", "query", str(store), "--text", "red", "-k", "2"],
+        stdin=subprocess.DEVNULL, stdout=follower, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                part = os.read(leader, 4096)
+            except OSError:  # Linux ends a terminal with EIO
+                break
+            if not part:
+                break
+            shown += part
+    os.close(leader)
+    assert process.returncode == 0
+    assert b"distance" in shown
+    assert b"red" in shown
+    assert b'{"query"' not in shown
+
+
+def test_without_a_query_on_a_terminal_it_does_not_hang(store):
+    leader, follower = pty.openpty()
+    run = subprocess.run(
+        [sys.executable, "-m", "ssah_index", "query", str(store)],
+        stdin=follower, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(leader)
+    os.close(follower)
+    assert run.returncode == 2
+    assert "there is no query" in run.stderr

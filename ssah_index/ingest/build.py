@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from ssah_index.errors import EncoderError, SourceError, SpecError, StoreExistsError
-from ssah_index.store import Store, stage_segment
+from ssah_index.store import SegmentEntry, Store, stage_segment
 from ssah_index.types import (
     MODALITIES,
     Codes,
@@ -113,37 +113,20 @@ def build(
         raise StoreExistsError(
             f"{path} holds rows of another input, or of other options",
             "a store begun from this very input, or none",
-            "Build into another path; rows are added to a store with the library's commit.",
+            "Build into another path.",
         )
-    written = skipped = 0
-    for share in range(math.ceil(len(reader) / spec.share_rows)):
-        names: dict[Modality, str] = {m: f"{plan}-{share:06d}-{m}" for m in MODALITIES}
-        entries = []
-        for modality, name in names.items():
-            if name in present:
-                skipped += present[name].rows
-                continue
-            started = time.monotonic()
-            work = _Share(reader, encoder, modality, share, spec, progress)
-            codes = work.encode()
-            if not work.items and not work.failures:
-                continue
-            entries.append(
-                stage_segment(
-                    store.path,
-                    name,
-                    modality,
-                    codes,
-                    work.items,
-                    work.failures,
-                    fingerprint=encoder.fingerprint,
-                    elapsed_s=time.monotonic() - started,
-                )
-            )
-            written += len(codes)
+    written = 0
+    for number in range(math.ceil(len(reader) / spec.share_rows)):
+        work = [
+            _Share(reader, encoder, modality, number, spec, progress)
+            for modality in MODALITIES
+            if f"{plan}-{number:06d}-{modality}" not in present
+        ]
+        staged = [share.stage(store.path, f"{plan}-{number:06d}") for share in work]
+        entries = [entry for entry in staged if entry is not None]
         store.commit(entries)
+        written += sum(entry.rows for entry in entries)
     segments = store.newest().segments
-    failed = sum(entry.failed for entry in segments)
     if not any(entry.rows for entry in segments):
         raise SourceError(
             f"none of the {len(reader)} rows could be encoded",
@@ -151,7 +134,10 @@ def build(
             f"Read the reasons with: ssah-index info {path} --failures",
         )
     return BuildReport(
-        written=written, skipped=skipped, failed=failed, elapsed_s=time.monotonic() - begun
+        written=written,
+        skipped=sum(entry.rows for entry in present.values()),
+        failed=sum(entry.failed for entry in segments),
+        elapsed_s=time.monotonic() - begun,
     )
 
 
@@ -177,7 +163,24 @@ class _Share:
         self._batch_rows = spec.batch_rows
         self._progress = progress
 
-    def encode(self) -> Codes:
+    def stage(self, store: Path, name: str) -> SegmentEntry | None:
+        """Encode and write the segment, if the share has anything of the modality."""
+        started = time.monotonic()
+        codes = self._encode()
+        if not self.items and not self.failures:
+            return None
+        return stage_segment(
+            store,
+            f"{name}-{self._modality}",
+            self._modality,
+            codes,
+            self.items,
+            self.failures,
+            fingerprint=self._encoder.fingerprint,
+            elapsed_s=time.monotonic() - started,
+        )
+
+    def _encode(self) -> Codes:
         """Codes of the items that could be encoded; fills `items` and `failures`."""
         parts: list[Codes] = [np.empty((0, self._encoder.bits // 8), np.uint8)]
         label = f"{self._modality}s"

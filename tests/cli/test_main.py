@@ -40,9 +40,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "numba", "faiss", "numpy", "pyarrow", "zarr", "rich"}
-    statement = (
-        "from ssah_index.cli import main; main.group.main(['--help'], standalone_mode=False)"
-    )
+    statement = "from ssah_index.cli.main import group; group.main(['-h'], standalone_mode=False)"
     assert not loaded_by(statement) & heavy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,10 @@ def save(folder: Path, spec: Mapping[str, Any], weights: Mapping[str, torch.Tens
     """Write encoder.json and weights.pt into an existing folder."""
     document = {"kind": "ssah", **spec, "fingerprint": fingerprint(spec, weights)}
     (folder / SPEC_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=1))
-    torch.save(dict(weights), folder / WEIGHTS_FILE)
+    # Torch's own writer turns a full disk into a RuntimeError without an errno.
+    buffer = io.BytesIO()
+    torch.save(dict(weights), buffer)
+    (folder / WEIGHTS_FILE).write_bytes(buffer.getbuffer())
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:

@@ -171,7 +171,7 @@ class SearchResult:
     rows: NDArray[np.int64]
     """(total,) positions in the snapshot."""
     ids: NDArray[Any]
-    """(total,) the user's keys: int64, or object holding str."""
+    """(total,) the user's keys, str."""
     lims: NDArray[np.int64]
     """(nq + 1,) borders of the queries."""
     ragged: bool = field(default=False)
@@ -203,7 +203,7 @@ class SearchResult:
                 "rank": rank,
                 "distance": self.distances,
                 "row": self.rows,
-                "id": pa.array(self.ids),
+                "id": pa.array(self.ids, pa.string()),
             }
         )
 

@@ -9,6 +9,7 @@ import click
 from ssah_index.cli.console import progress, say
 from ssah_index.ingest import BuildSpec, build, open_reader
 from ssah_index.plugins import load_encoder
+from ssah_index.store import Store
 
 
 @click.command("build")
@@ -45,6 +46,8 @@ def command(
     if not quiet:
         already = f", {report.skipped:,} were there already" if report.skipped else ""
         say(f"{store}: {report.written:,} rows written in {report.elapsed_s:.1f} s{already}")
+        snapshot = Store.open(store).snapshot()
+        say(f"{snapshot.count('image'):,} images and {snapshot.count('text'):,} texts")
     if report.failed:
         say(f"{report.failed:,} rows failed; see them with: ssah-index info {store} --failures")
     return 3 if report.failed else 0

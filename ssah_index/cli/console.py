@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ssah_index.types import Progress, no_progress
+if TYPE_CHECKING:  # the types bring NumPy, which --help does without
+    from ssah_index.types import Progress
 
 PLAIN_INTERVAL_S = 10.0
 
 
+class OutputClosed(Exception):  # noqa: N818 (no error: the reader had enough, as `head`)
+    """Nobody reads our data any more."""
+
+
 def say(message: str) -> None:
-    """A message for a person."""
-    click.echo(message, err=True)
+    """A message for a person; work goes on if nobody listens."""
+    try:
+        click.echo(message, err=True)
+    except BrokenPipeError:
+        _silence(sys.stderr)
 
 
 def is_terminal() -> bool:
@@ -26,23 +35,34 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def print_text(text: str) -> None:
+    """Data, flushed, so that whoever waits for an answer gets it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        raise OutputClosed from None
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still buffered, and flushed once more at exit, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def print_json(value: Any) -> None:
     """One JSON document of data, indented."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    print_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_lines(records: Iterable[Mapping[str, Any]]) -> None:
-    """Data as JSONL, flushed, so that whoever waits for an answer gets it."""
-    for record in records:
-        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    """Data as JSONL."""
+    print_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def print_values(values: Iterable[str]) -> None:
-    """Data as bare values, one a line, flushed."""
-    for value in values:
-        sys.stdout.write(value + "\n")
-    sys.stdout.flush()
+    """Data as bare values, one a line."""
+    print_text("".join(value + "\n" for value in values))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -50,18 +70,30 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=_plain_cell(title), title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in ("rank", "distance") else "left")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(_plain_cell("" if cell is None else str(cell)) for cell in row))
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    print_text(captured.get())
+
+
+def _plain_cell(text: str) -> Any:
+    """The user's words as they are: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() else " " for c in text))
 
 
 @contextlib.contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
     """A bar on a terminal, a plain line every ten seconds elsewhere, or nothing."""
     if quiet:
+        from ssah_index.types import no_progress
+
         yield no_progress
     elif sys.stderr.isatty():
         yield from _bar()

@@ -48,7 +48,9 @@ def command(folder: Path) -> None:
     if not scores.exists():
         with progress(quiet=False) as show:
             results = score(icons, held_out, store, encoder, show)
-        scores.write_text(json.dumps([asdict(result) for result in results], indent=1))
+        unfinished = scores.with_suffix(".tmp")
+        unfinished.write_text(json.dumps([asdict(result) for result in results], indent=1))
+        unfinished.rename(scores)
     _print_scores([Score(**fields) for fields in json.loads(scores.read_text())])
     example = held_out / _example(held_out)
     found = [_query(store, *(part for text in TEXTS for part in ("--text", text)))]

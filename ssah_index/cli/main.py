@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from ssah_index import __version__
+from ssah_index.cli.console import OutputClosed
 from ssah_index.errors import (
     EncoderError,
     MissingExtraError,
@@ -52,17 +52,6 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            status = super().invoke(ctx)
-            sys.stdout.flush()
-            return status
-        except BrokenPipeError:
-            # The reader of our output had enough, as `head` does. The interpreter flushes
-            # stdout once more at its end, so give it somewhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -98,11 +87,13 @@ def main(args: list[str] | None = None) -> Any:
     try:
         status = group.main(args, prog_name="ssah-index", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted; run the same command again to go on.", err=True)
+        click.echo("Interrupted.", err=True)
         status = 130
     except click.ClickException as error:
         error.show()
         status = error.exit_code
+    except OutputClosed:
+        status = 0
     except SsahError as error:
         click.echo(f"Error: {error}", err=True)
         status = exit_code(error)

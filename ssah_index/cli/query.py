@@ -17,7 +17,7 @@ from ssah_index.codes import as_codes, check_k_and_radius
 from ssah_index.errors import CodeError, EncoderError, QueryError
 from ssah_index.plugins import load_encoder
 from ssah_index.search import Searcher, open_store
-from ssah_index.types import Codes, Encoder, Modality, other_modality
+from ssah_index.types import MODALITIES, Codes, Encoder, Modality, other_modality
 
 Kind = Literal["text", "image", "code"]
 COLUMNS = ("id", "modality", "source", "text")
@@ -85,6 +85,10 @@ def command(
         k = 10
     check_k_and_radius(k, radius)
     searcher = open_store(store)
+    if find in MODALITIES and not searcher.snapshot.count(find):
+        raise QueryError(
+            f"{store} holds no {find}s", "something to find", "Leave out --find, or use --find any."
+        )
     answerer = _Answerer(
         searcher,
         Plan(
@@ -99,7 +103,7 @@ def command(
     if any(values for _, values in given):
         for kind, values in given:
             answerer.answer(kind, values)
-    elif sys.stdin.isatty():
+    elif sys.stdin is None or sys.stdin.isatty():  # None: closed, as under a daemon
         raise QueryError(
             "there is no query",
             "--text, --image, --code, or lines on standard input",
@@ -146,7 +150,13 @@ class _Answerer:
             first, last = result.lims[number], result.lims[number + 1]
             self.empty += first == last
             hits = [
-                {"query": value, "rank": rank, "distance": int(result.distances[i]), **rows[i]}
+                {
+                    "query": value,
+                    "rank": rank,
+                    "distance": int(result.distances[i]),
+                    "row": int(result.rows[i]),
+                    **rows[i],
+                }
                 for rank, i in enumerate(range(first, last))
             ]
             self._print_hits(value, hits)

@@ -1,13 +1,12 @@
 """Packing, layout and validation of codes; everything above trusts what leaves here."""
 
 from ssah_index.codes.check import as_codes, check_bits, check_k_and_radius
-from ssah_index.codes.pack import from_words, pack, to_words, unpack
+from ssah_index.codes.pack import pack, to_words, unpack
 
 __all__ = [
     "as_codes",
     "check_bits",
     "check_k_and_radius",
-    "from_words",
     "pack",
     "to_words",
     "unpack",

@@ -49,7 +49,7 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
 
     Parameters
     ----------
-    codes : uint8 (n, nbytes), uint8 (nbytes,), or Arrow FixedSizeBinary array
+    codes : uint8 (n, nbytes), uint8 (nbytes,), or Arrow FixedSizeBinary array or column
         Packed, little bit order. One code may come without its first axis.
     bits : int, optional
         The width the codes must have.
@@ -66,7 +66,8 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
     CodeError
         If dtype, shape or width is wrong.
     """
-    array = _from_arrow(codes) if hasattr(codes, "__arrow_c_array__") else np.asarray(codes)
+    is_arrow = hasattr(codes, "__arrow_c_array__") or hasattr(codes, "__arrow_c_stream__")
+    array = _from_arrow(codes) if is_arrow else np.asarray(codes)
     if array.dtype != np.uint8:
         raise CodeError(
             f"{what} have dtype {array.dtype}",
@@ -114,9 +115,11 @@ def check_k_and_radius(k: int | None, radius: int | None) -> None:
 
 
 def _from_arrow(array: Any) -> Codes:
-    """View an Arrow FixedSizeBinary array without nulls as uint8 (n, nbytes)."""
+    """View an Arrow FixedSizeBinary array, or column, without nulls as uint8 (n, nbytes)."""
     import pyarrow as pa
 
+    if hasattr(array, "__arrow_c_stream__"):
+        array = pa.chunked_array(array).combine_chunks()
     values = pa.array(array)
     if not pa.types.is_fixed_size_binary(values.type) or values.null_count:
         raise CodeError(

@@ -105,6 +105,8 @@ def unpack(codes: Any, to: Literal["bits", "signs"] = "bits") -> NDArray[Any]:
     bits = np.unpackbits(as_codes(codes), axis=1, bitorder="little")
     if to == "bits":
         return bits.view(np.bool_)
+    if to != "signs":
+        raise CodeError(f"to is {to!r}", "'bits' or 'signs'", "Correct the spelling.")
     return (2 * bits.view(np.int8) - 1).astype(np.int8, copy=False)
 
 
@@ -126,8 +128,3 @@ def to_words(codes: Codes) -> Words:
         padded[:, :nbytes] = codes
         codes = padded
     return codes.view("<u8")
-
-
-def from_words(words: Words, bits: int) -> Codes:
-    """Undo `to_words`: uint64 (n, words) to uint8 (n, bits / 8)."""
-    return np.ascontiguousarray(words).view(np.uint8)[:, : bits // 8]

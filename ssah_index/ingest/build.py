@@ -122,10 +122,20 @@ def build(
             for modality in MODALITIES
             if f"{plan}-{number:06d}-{modality}" not in present
         ]
-        staged = [share.stage(store.path, f"{plan}-{number:06d}") for share in work]
-        entries = [entry for entry in staged if entry is not None]
-        store.commit(entries)
-        written += sum(entry.rows for entry in entries)
+        entries: list[SegmentEntry] = []
+        try:
+            for share in work:
+                entries += share.stage(store.path, f"{plan}-{number:06d}")
+            published = set(store.commit(entries).segments)
+        except BaseException:
+            for entry in entries:
+                store.discard(entry)
+            raise
+        for entry in entries:
+            if entry in published:
+                written += entry.rows
+            else:  # another build of the same input was first
+                store.discard(entry)
     segments = store.newest().segments
     if not any(entry.rows for entry in segments):
         raise SourceError(
@@ -163,13 +173,13 @@ class _Share:
         self._batch_rows = spec.batch_rows
         self._progress = progress
 
-    def stage(self, store: Path, name: str) -> SegmentEntry | None:
-        """Encode and write the segment, if the share has anything of the modality."""
+    def stage(self, store: Path, name: str) -> list[SegmentEntry]:
+        """Encode and write the segment; none if the share has nothing of the modality."""
         started = time.monotonic()
         codes = self._encode()
         if not self.items and not self.failures:
-            return None
-        return stage_segment(
+            return []
+        entry = stage_segment(
             store,
             f"{name}-{self._modality}",
             self._modality,
@@ -179,6 +189,7 @@ class _Share:
             fingerprint=self._encoder.fingerprint,
             elapsed_s=time.monotonic() - started,
         )
+        return [entry]
 
     def _encode(self) -> Codes:
         """Codes of the items that could be encoded; fills `items` and `failures`."""

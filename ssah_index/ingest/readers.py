@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
 from ssah_index.errors import SourceError
 from ssah_index.ingest.natural import natural_key
-from ssah_index.ingest.tables import TABLE_SUFFIXES, Record, read_table
+from ssah_index.ingest.tables import (
+    TABLE_SUFFIXES,
+    Record,
+    RecordError,
+    is_unicode,
+    read_table,
+)
 from ssah_index.types import Failure, Item, Reader
 
 IMAGE_SUFFIXES = frozenset(
@@ -75,22 +80,29 @@ def open_reader(source: str | os.PathLike[str], table: str | None = None) -> Rea
         raise SourceError(
             f"{path} does not exist", "a folder of images or a table of texts", "Check the path."
         )
+    if table is not None:
+        raise SourceError(
+            f"--table {table} beside {path}, which is a table itself",
+            "a folder of images",
+            "Leave out --table.",
+        )
     return _list_texts(path)
 
 
 def _list_texts(path: Path) -> Reader:
     rows: list[Item | Failure] = []
-    for record in read_table(path):
+    records = list(read_table(path))
+    require_column(path, records, "text")
+    for record in records:
         source = f"{path.name}:{record.line}"
-        key = str(record.values.get("id") or source)
-        text = record.values.get("text")
-        reason = record.error
-        if reason is None and not isinstance(text, str):
-            reason = f"no text: column 'text' is {text!r}"
-        if reason is not None:
-            rows.append(Failure(id=key, source=source, modality="text", reason=reason))
-        else:
-            rows.append(Item(id=key, source=source, text=text, labels=_labels(record)))
+        key = record_id(record, source)
+        try:
+            text = record.text("text")
+            if text is None:
+                raise RecordError("no text: column 'text' is null or absent")
+            rows.append(Item(id=key, source=source, text=text, labels=record.labels()))
+        except RecordError as error:
+            rows.append(Failure(id=key, source=source, modality="text", reason=str(error)))
     if not rows:
         raise SourceError(f"{path} has no lines", "one text a line", "Check the file.")
     return ListReader(_once(rows), _hash_file(path))
@@ -104,25 +116,36 @@ def _list_folder(folder: Path, table: str | None) -> Reader:
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise SourceError(
-            f"{folder} has no images among its {len(files)} files",
+            f"{folder} has no images among its {len(files)} files (links to folders are not "
+            "followed)",
             f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
             "Check the path.",
         )
     chosen = _choose_table(folder, files, table)
-    digest = xxhash.xxh3_64(str(chosen and _hash_file(chosen)).encode())
-    for path in files:
-        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\n".encode())
     if chosen is not None:
         rows = _rows_from_table(folder, images, chosen)
     else:
-        rows = _rows_from_stems(folder, images, [p for p in files if p.suffix == ".txt"])
+        texts = [path for path in files if path.suffix.lower() == ".txt"]
+        rows = _rows_from_stems(folder, images, texts)
+    digest = xxhash.xxh3_64(str(chosen and _hash_file(chosen)).encode())
+    for row in rows:
+        digest.update(repr(row).encode())  # ids, texts and labels
+    for path in images:
+        status = path.stat()
+        name = os.fsencode(path.relative_to(folder))
+        digest.update(name + f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
     return ListReader(_once(rows), digest.hexdigest())
 
 
 def _choose_table(folder: Path, files: Sequence[Path], table: str | None) -> Path | None:
     if table is not None:
-        return Path(table)
-    found = [p for p in files if p.parent == folder and p.suffix in TABLE_SUFFIXES]
+        named = next((p for p in (Path(table), folder / table) if p.is_file()), None)
+        if named is None:
+            raise SourceError(
+                f"table {table} does not exist", "a table of path and text", "Check the path."
+            )
+        return named
+    found = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]
     if len(found) > 1:
         raise SourceError(
             f"{folder} has {len(found)} tables: {', '.join(p.name for p in found)}",
@@ -136,31 +159,37 @@ def _rows_from_table(folder: Path, images: Sequence[Path], table: Path) -> list[
     """The table's rows in its order, then the images it does not name."""
     rows: list[Item | Failure] = []
     named = set()
-    for record in read_table(table):
+    records = list(read_table(table))
+    for column in ("path", "text"):
+        require_column(table, records, column)
+    for record in records:
         source = f"{table.name}:{record.line}"
-        name = record.values.get("path")
-        if record.error is not None or not isinstance(name, str) or not name:
-            reason = record.error or f"no path: column 'path' is {name!r}"
-            rows.append(Failure(id="", source=source, modality="", reason=reason))
-            continue
-        named.add(folder / name)
-        rows.append(_pair(record, folder / name, name))
+        try:
+            name = record.text("path")
+            if not name:
+                raise RecordError("no path: column 'path' is empty or absent")
+            image = Path(os.path.normpath(folder / name))
+            named.add(image)
+            text, labels = record.text("text"), record.labels()
+            key = record_id(record, name)
+            rows.append(Item(id=key, source=name, image=image, text=text, labels=labels))
+        except RecordError as error:
+            key = record_id(record, source)
+            rows.append(Failure(id=key, source=source, modality="", reason=str(error)))
+    base = Path(os.path.normpath(folder))
     for path in images:
-        if path not in named:
-            name = path.relative_to(folder).as_posix()
-            rows.append(Item(id=name, source=name, image=path))
+        name = path.relative_to(folder).as_posix()
+        if base / name not in named:
+            rows.append(_image_alone(path, name))
     return rows
 
 
-def _pair(record: Record, image: Path, name: str) -> Item:
-    text = record.values.get("text")
-    return Item(
-        id=str(record.values.get("id") or name),
-        source=name,
-        image=image,
-        text=None if text is None else str(text),
-        labels=_labels(record),
-    )
+def _image_alone(path: Path, name: str, text: str | None = None) -> Item | Failure:
+    if not is_unicode(name):
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        reason = "its file name is not UTF-8; rename it"
+        return Failure(id=shown, source=shown, modality="", reason=reason)
+    return Item(id=name, source=name, image=path, text=text)
 
 
 def _rows_from_stems(
@@ -179,7 +208,7 @@ def _rows_from_stems(
             rows.append(Failure(id=name, source=name, modality="text", reason=str(error)))
             text = None
         used.add(partner)
-        rows.append(Item(id=name, source=name, image=path, text=text))
+        rows.append(_image_alone(path, name, text))
     for partner in texts:
         if partner not in used:
             name = partner.relative_to(folder).as_posix()
@@ -188,12 +217,27 @@ def _rows_from_stems(
     return rows
 
 
-def _labels(record: Record) -> tuple[str, ...]:
-    """A list of names, or one string of them separated by ";"."""
-    value: Any = record.values.get("labels")
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(";") if part.strip())
-    return tuple(str(part) for part in value or ())
+def record_id(record: Record, otherwise: str) -> str:
+    """The record's id as text, or a name made of its place."""
+    value = record.values.get("id")
+    return otherwise if value is None or value == "" else str(value)
+
+
+def require_column(path: Path, records: Sequence[Record], column: str) -> None:
+    """Refuse a table that does not have a column at all: it is misnamed, not empty.
+
+    Raises
+    ------
+    SourceError
+        Naming the columns there are.
+    """
+    found = {name for record in records for name in record.values}
+    if found and column not in found:
+        raise SourceError(
+            f"{path} has no column {column!r} but {', '.join(sorted(map(repr, found)))}",
+            f"a column {column!r}",
+            "Rename the column.",
+        )
 
 
 def _once(rows: Sequence[Item | Failure]) -> list[Item | Failure]:
@@ -205,7 +249,8 @@ def _once(rows: Sequence[Item | Failure]) -> list[Item | Failure]:
             out.append(row)
         elif row.id in owners:
             reason = f"id {row.id!r} is taken by {owners[row.id]}"
-            out.append(Failure(id=row.id, source=row.source, modality="", reason=reason))
+            modality = "text" if row.image is None else ""
+            out.append(Failure(id=row.id, source=row.source, modality=modality, reason=reason))
         else:
             owners[row.id] = row.source
             out.append(row)

@@ -14,6 +14,15 @@ from ssah_index.errors import SourceError
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
+class RecordError(ValueError):
+    """A value of one line that cannot be used; becomes the reason in the ledger."""
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be stored: JSON and file names may carry lone surrogates."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One line of a table: its values, or why there are none."""
@@ -25,6 +34,42 @@ class Record:
     error: str | None = None
     """Why the line cannot be read."""
 
+    def text(self, column: str) -> str | None:
+        """A column's text, None where it is absent or null.
+
+        Raises
+        ------
+        RecordError
+            If the line could not be read, or the value is no text that can be stored.
+        """
+        if self.error is not None:
+            raise RecordError(self.error)
+        value = self.values.get(column)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise RecordError(f"no text: column {column!r} is {value!r}")
+        if not is_unicode(value):
+            raise RecordError(f"no Unicode: column {column!r} is {value!a}")
+        return value
+
+    def labels(self) -> tuple[str, ...]:
+        """Column ``labels``: a list of names, or one string of them separated by ";".
+
+        Raises
+        ------
+        RecordError
+            If it is neither.
+        """
+        value = self.values.get("labels")
+        if value is None:
+            return ()
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(";") if part.strip()]
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise RecordError(f"no labels: column 'labels' is {value!r}")
+        return tuple(value)
+
 
 def read_table(path: Path) -> Iterator[Record]:
     """Read a table line by line; a damaged line is a record with an error.
@@ -35,19 +80,20 @@ def read_table(path: Path) -> Iterator[Record]:
         If the file is missing, of another kind, or damaged as a whole.
     """
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         raise SourceError(
-            f"{path} ends in {path.suffix or 'nothing'}",
+            f"{path} ends in {suffix or 'nothing'}",
             f"one of {', '.join(TABLE_SUFFIXES)}",
             "Convert the table, or rename the file.",
         )
     try:
-        yield from readers[path.suffix](path)
-    except (OSError, ValueError) as error:
+        yield from readers[suffix](path)
+    except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, SourceError):
             raise
         raise SourceError(
-            f"{path} cannot be read ({error})", f"a {path.suffix[1:]} file", "Look at the file."
+            f"{path} cannot be read ({error})", f"a {suffix[1:]} file", "Look at the file."
         ) from error
 
 

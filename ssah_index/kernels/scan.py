@@ -21,8 +21,8 @@ from ssah_index.types import Hits, Words
 BLOCK_BYTES = 8192
 """Codes of one block; with the queries it stays in the first-level cache."""
 
-MINIMA_BYTES = 64 << 20
-"""Most memory for minima; larger batches are searched group by group."""
+GROUP_BYTES = 64 << 20
+"""Most memory for minima and counts; larger batches are searched group by group."""
 
 
 def scan(codes: Words, queries: Words, *, k: int | None, radius: int | None) -> Hits:
@@ -44,15 +44,16 @@ def scan(codes: Words, queries: Words, *, k: int | None, radius: int | None) -> 
 
     Notes
     -----
-    Reads 8 * n * words bytes once for every four queries. Extra memory: one or two bytes
-    a block and query, `MINIMA_BYTES` at most (for a single query over more than
-    MINIMA_BYTES blocks: one row), and the hits.
+    Reads 8 * n * words bytes once for every four queries. Extra memory: the hits, and
+    `GROUP_BYTES` for minima and counts (more only if a single query needs more).
     """
     n, words = codes.shape
     block = max(BLOCK_BYTES // (8 * words), 16)
     nblocks = -(-n // block)
     wide = 64 * words > 255
-    group = max(MINIMA_BYTES // max(nblocks * (2 if wide else 1), 1), 1)
+    # A query needs its minima and their running counts, and five rows of counts by distance.
+    query_bytes = 16 * nblocks + 40 * (64 * words + 1)
+    group = max(GROUP_BYTES // query_bytes, 1)
     parts = [
         _scan_group(codes.reshape(-1), queries[i : i + group], block, nblocks, wide, k, radius)
         for i in range(0, len(queries), group)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ssah_index.codes import as_codes, check_k_and_radius, to_words
+from ssah_index.errors import QueryError
 from ssah_index.index import FlatIndex
 from ssah_index.search.merge import merge
 from ssah_index.store import Snapshot, Store
-from ssah_index.types import Modality, SearchResult
+from ssah_index.types import MODALITIES, Modality, SearchResult
 
 
 class Searcher:
@@ -72,7 +73,7 @@ class Searcher:
         CodeError
             If the codes are of another width than the store's, or no codes.
         QueryError
-            If k is below 1 or radius below 0.
+            If k is below 1, radius below 0, or there is no such modality.
 
         Examples
         --------
@@ -83,8 +84,13 @@ class Searcher:
         if k is None and radius is None:
             k = 10
         check_k_and_radius(k, radius)
+        if modality not in (None, *MODALITIES):
+            raise QueryError(
+                f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
+            )
         queries = to_words(as_codes(codes, self.bits, what="query codes"))
         snapshot = self.snapshot  # one snapshot for the whole call, whatever refresh does
+        k = None if k is None else min(k, max(len(snapshot), 1))
         indexes = FlatIndex.over(snapshot.select(modality))
         hits = merge(
             [index.search(queries, k=k, radius=radius) for index in indexes], len(queries), k

@@ -24,7 +24,17 @@ _CAUSES = {
     errno.EDQUOT: ("the disk quota is used up", "free quota", "Free some space"),
     errno.EROFS: ("the file system is read-only", "a writable one", "Choose another folder"),
     errno.EACCES: ("permission is denied", "permission to write", "Change the permissions"),
-    errno.EPERM: ("the operation is not permitted", "permission", "Change the permissions"),
+    errno.ENOTDIR: ("a folder on its way is a file", "a folder", "Choose another path"),
+    errno.EOPNOTSUPP: (
+        "the file system has no hard links",
+        "one that has them",
+        "Choose another disk",
+    ),
+    errno.EPERM: (
+        "the operation is not permitted; the file system may have no hard links",
+        "permission, and hard links",
+        "Change the permissions, or choose another disk",
+    ),
 }
 
 
@@ -52,7 +62,7 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteFailedError(
             f"writing {error.filename or path} failed: {cause}",
             expected,
-            f"{remedy} and run the same command again; what was committed is safe.",
+            f"{remedy} and run the same command again; what a store has committed is safe.",
         ) from error
 
 

@@ -34,7 +34,7 @@ class SegmentEntry:
     """Codes."""
     failed: int
     """Rows in its ledger."""
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, int] = field(hash=False)
     """Bytes of each file, by path below the folder."""
     xxh3: str
     """Of segment.json, which holds the hashes of all the others."""
@@ -79,7 +79,19 @@ def manifest_path(store: Path, generation: int) -> Path:
 
 
 def generations(store: Path) -> list[int]:
-    """Published generations, newest first."""
+    """Published generations, newest first.
+
+    Raises
+    ------
+    CorruptError
+        If there is no folder for them: an empty store has an empty one.
+    """
+    if not (store / "manifests").is_dir():
+        raise CorruptError(
+            f"{store} has no folder manifests",
+            "the folder that lists its segments",
+            "Restore the folder from a copy.",
+        )
     names = sorted(path.name for path in (store / "manifests").glob("[0-9]*.json"))
     return [_TOP - int(name.removesuffix(".json")) for name in names]
 
@@ -97,7 +109,7 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     if generation == 0:
         return Manifest()
     path = manifest_path(store, generation)
-    remedy = "Restore the file from a copy; earlier generations are in the same folder."
+    remedy = "Restore the file from a copy."
     try:
         document = json.loads(path.read_bytes())
         body = document["manifest"]
@@ -107,6 +119,8 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     if not intact:
         raise CorruptError(f"the seal of {path} does not hold", "an unaltered file", remedy)
     unknown = set(body) - {field.name for field in fields(Manifest)}
+    for entry in body["segments"]:
+        unknown |= set(entry) - {field.name for field in fields(SegmentEntry)}
     if unknown or body["deletions"]:
         raise FormatError(
             f"generation {generation} of {store} has {', '.join(sorted(unknown)) or 'deletions'}",

@@ -17,6 +17,7 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
+from ssah_index.errors import CorruptError
 from ssah_index.store.files import Seal, seal_file, write_file
 from ssah_index.types import Item, Modality
 
@@ -90,7 +91,14 @@ class Rows:
         with (folder / ROWS).open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         mapped.madvise(mmap.MADV_RANDOM)
-        self._reader = pa.ipc.open_file(pa.py_buffer(mapped))
+        try:
+            self._reader = pa.ipc.open_file(pa.py_buffer(mapped))
+        except pa.ArrowInvalid as error:
+            raise CorruptError(
+                f"{folder / ROWS} cannot be read ({error})",
+                "an Arrow IPC file",
+                "Restore the file from a copy, or build the store again.",
+            ) from error
         self._folder = folder
 
     @property

@@ -17,9 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from ssah_index.codes import to_words
-from ssah_index.errors import CorruptError
+from ssah_index.errors import CodeError, CorruptError
 from ssah_index.store.files import Seal, fsync_folder, make_folder, seal_file, write_file, writing
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.rows import Rows, rows_table, write_rows
@@ -67,9 +68,17 @@ def stage_segment(
 
     Raises
     ------
+    CodeError
+        If there is not one code an item.
     WriteFailedError
         If the disk is full or cannot be written.
     """
+    if len(codes) != len(items):
+        raise CodeError(
+            f"{len(codes)} codes for {len(items)} items",
+            "one code an item, failed items left out",
+            "Correct the encoder.",
+        )
     folder = store / "segments" / f"{name}.{uuid.uuid4().hex[:8]}"
     try:
         with writing(folder):
@@ -147,13 +156,16 @@ class Segment:
     def __len__(self) -> int:
         return self.entry.rows
 
-    def check_sizes(self) -> None:
-        """Compare every file's existence and size with the manifest.
+    def check(self) -> None:
+        """Compare every file's existence and size, and segment.json's hash, with the manifest.
+
+        Cheap enough for every open: no code and no row is read, so an altered byte among
+        them is not noticed here.
 
         Raises
         ------
         CorruptError
-            Naming the first file that is missing or of another size.
+            Naming the first file that is missing or not as it was written.
         """
         for name, size in self.entry.sizes.items():
             path = self._folder / name
@@ -169,6 +181,14 @@ class Segment:
                     f"{size} bytes",
                     "Restore it, or build the store again.",
                 )
+
+        path = self._folder / "segment.json"
+        if xxhash.xxh3_64_hexdigest(path.read_bytes()) != self.entry.xxh3:
+            raise CorruptError(
+                f"{path} is altered",
+                f"content of hash {self.entry.xxh3}",
+                "Restore it, or build the store again.",
+            )
 
     @cached_property
     def codes(self) -> Codes:

@@ -119,9 +119,15 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
     path = folder / SHARD
     with path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    metadata = json.loads((folder / "codes/zarr.json").read_bytes())
-    step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
-    chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
+    remedy = "Restore the file from a copy, or build the store again."
+    try:
+        metadata = json.loads((folder / "codes/zarr.json").read_bytes())
+        step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
+        chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise CorruptError(
+            f"{folder / 'codes/zarr.json'} cannot be read ({error!r})", "Zarr metadata", remedy
+        ) from error
     tail = mapped[-(16 * chunks + 4) :]
     if (
         metadata["shape"] != [n, nbytes]
@@ -131,7 +137,7 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
         raise CorruptError(
             f"the chunk index of {path} does not match its checksum or shape",
             f"{n} codes of {nbytes} bytes",
-            "Restore the file from a copy, or build the store again.",
+            remedy,
         )
     index = np.frombuffer(tail[:-4], "<u8").reshape(chunks, 2)
     size = step * nbytes

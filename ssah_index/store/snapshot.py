@@ -38,7 +38,7 @@ class Snapshot:
         first_row = 0
         for entry in manifest.segments:
             segment = Segment(store, entry, bits // 8, first_row)
-            segment.check_sizes()
+            segment.check()
             self.segments.append(segment)
             first_row += entry.rows
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -66,7 +67,7 @@ class Store:
         Parameters
         ----------
         path : path
-            A folder that does not exist yet.
+            Where nothing is yet, or an empty folder.
         bits : int
             Code width, 8 to 4096 in steps of 8.
         fingerprint : str, optional
@@ -88,7 +89,7 @@ class Store:
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
         try:
             with writing(target):
-                if target.exists():
+                if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                     raise FileExistsError
                 for name in ("manifests", "segments"):
                     make_folder(temporary / name)
@@ -98,7 +99,7 @@ class Store:
                     _fsync_tree(temporary / "encoder")
                 write_file(temporary / "format.json", [json.dumps(asdict(made)).encode()])
                 fsync_folder(temporary)
-                temporary.rename(target)
+                _rename_folder(temporary, target)
                 fsync_folder(target.absolute().parent)
         except FileExistsError:
             raise StoreExistsError(
@@ -141,10 +142,15 @@ class Store:
                     "Upgrade ssah-index, or build the store again.",
                 )
             found = Format(**fields)
-        except (ValueError, KeyError, TypeError) as error:
+            check_bits(found.bits)
+            if found.bitorder != "little":
+                raise ValueError(f"bitorder {found.bitorder!r}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, FormatError):
+                raise
             raise CorruptError(
                 f"{target / 'format.json'} cannot be read ({error})",
-                "version, bits, bitorder and encoder",
+                "version, bits, bitorder little and encoder",
                 "Restore the file from a copy.",
             ) from error
         return cls(target, found)
@@ -160,8 +166,20 @@ class Store:
         return read_manifest(self.path, next(iter(generations(self.path)), 0))
 
     def snapshot(self) -> Snapshot:
-        """Pin the newest generation whose files are there, whole."""
+        """Pin the newest generation.
+
+        Raises
+        ------
+        CorruptError
+            If its manifest or a file it names is missing or damaged. An older generation
+            is never answered from in its place: that would lose rows without a word.
+        """
         return Snapshot(self.path, self.newest(), self.format.bits)
+
+    def discard(self, entry: SegmentEntry) -> None:
+        """Remove a staged segment that no manifest names; a published one stays."""
+        if entry not in self.newest().segments:
+            shutil.rmtree(self.path / "segments" / entry.folder, ignore_errors=True)
 
     def commit(self, entries: Sequence[SegmentEntry]) -> Manifest:
         """Append staged segments in one step, durably.
@@ -198,6 +216,16 @@ class Store:
             "a free one",
             "Run the same command again when fewer writers are busy.",
         )
+
+
+def _rename_folder(folder: Path, target: Path) -> None:
+    """Move a folder to where nothing or an empty folder is."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError from error  # another process was first
+        raise
 
 
 def _fsync_tree(folder: Path) -> None:

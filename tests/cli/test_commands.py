@@ -236,3 +236,34 @@ def test_without_a_query_on_a_terminal_it_does_not_hang(store):
     os.close(follower)
     assert run.returncode == 2
     assert "there is no query" in run.stderr
+
+
+def test_a_pipe_closed_on_messages_does_not_stop_a_build(folder, encoder, tmp_path):
+    path = tmp_path / "s.ssah"
+    command = f"{sys.executable} -m ssah_index build {folder} {path} --encoder {encoder}"
+    subprocess.run(["bash", "-c", f"({command}) 2>&1 >/dev/null | head -c0"], check=True)
+    assert Store.open(path).snapshot().count("image") == 120
+
+
+def test_tables_take_words_as_they_are_and_end_quietly(store):
+    words = ["query", store, "--format", "table", "--text", "[/x] red \x1b[31m"]
+    assert "[/x] red" in run_cli(*words).stdout
+    query = f"{sys.executable} -m ssah_index query {store} --format table --text red"
+    command = f"{query} | head -1; echo ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "0"
+
+
+def test_a_closed_stdin_is_no_query(store):
+    command = f"{sys.executable} -m ssah_index query {store} <&-"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "there is no query" in run.stderr
+
+
+def test_a_modality_that_is_not_there_is_named(store, tmp_path, folder, encoder):
+    (tmp_path / "t.jsonl").write_text('{"text": "red"}')
+    path = tmp_path / "texts.ssah"
+    run_cli("build", tmp_path / "t.jsonl", path, "--encoder", encoder)
+    told = run_cli("query", path, "--text", "red", "--find", "image", expect=2)
+    assert "holds no images" in told.stderr

@@ -41,6 +41,8 @@ def test_arrow_codes_are_viewed_slices_too():
     rows = [bytes(range(i, i + 8)) for i in range(5)]
     array = pa.array(rows, pa.binary(8))
     np.testing.assert_array_equal(as_codes(array.slice(2)), [list(row) for row in rows[2:]])
+    column = pa.chunked_array([array.slice(0, 2), array.slice(2)])
+    np.testing.assert_array_equal(as_codes(column), [list(row) for row in rows])
     with pytest.raises(CodeError, match="1 nulls"):
         as_codes(pa.array([b"12345678", None], pa.binary(8)))
 

@@ -141,3 +141,15 @@ def test_progress_is_told(source, tmp_path):
 def test_faulty_specs_name_all_their_faults():
     with pytest.raises(SpecError, match="share_rows is 0; batch_rows is -1"):
         BuildSpec(share_rows=0, batch_rows=-1)
+
+
+def test_a_failed_share_leaves_nothing_staged(source, tmp_path):
+    class Failing(HashEncoder):
+        def encode(self, modality, batch):
+            if modality == "text":
+                raise RuntimeError("out of memory")
+            return super().encode(modality, batch)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        build(open_reader(source), tmp_path / "s.ssah", Failing(), spec=SPEC)
+    assert list((tmp_path / "s.ssah/segments").iterdir()) == []

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -159,3 +160,65 @@ def test_the_digest_follows_the_files(images):
     write_table(images / "t.jsonl", [{"path": "img1.png", "text": "two"}])
     digests.append(open_reader(images).digest())
     assert len(set(digests)) == 5
+
+
+def test_an_id_of_zero_is_an_id(tmp_path):
+    write_table(tmp_path / "t.jsonl", [{"id": 0, "text": "a"}, {"id": "", "text": "b"}])
+    assert [row.id for row in rows_of(tmp_path / "t.jsonl")] == ["0", "t.jsonl:2"]
+
+
+def test_a_misnamed_column_is_named(images, tmp_path_factory):
+    table = tmp_path_factory.mktemp("tables") / "t.JSONL"
+    write_table(table.with_suffix(".jsonl"), [{"path": "img1.png", "caption": "one"}])
+    table.with_suffix(".jsonl").rename(table)
+    with pytest.raises(SourceError, match="no column 'text' but 'caption', 'path'"):
+        open_reader(images, str(table))
+    with pytest.raises(SourceError, match="no column 'text'"):
+        open_reader(table)
+
+
+def test_values_that_cannot_be_stored_fail_alone(tmp_path):
+    table = tmp_path / "t.jsonl"
+    table.write_text('{"text": "\\ud800"}\n{"text": "a", "labels": 5}\n{"text": "good"}\n')
+    rows = rows_of(table)
+    assert [type(row) for row in rows] == [Failure, Failure, Item]
+    assert rows[0].reason.startswith("no Unicode")
+    assert rows[1].reason == "no labels: column 'labels' is 5"
+
+
+def test_a_file_name_that_is_no_unicode_fails_alone(images):
+    (images / os.fsdecode(b"bad\xff.png")).write_bytes(b"png")
+    failures = [row for row in rows_of(images) if isinstance(row, Failure)]
+    assert [f.reason for f in failures] == ["its file name is not UTF-8; rename it"]
+
+
+def test_an_unbalanced_quote_is_a_source_error(tmp_path):
+    (tmp_path / "t.csv").write_text('id,text\n1,"' + "x" * 200_000)
+    with pytest.raises(SourceError, match="field larger than field limit"):
+        open_reader(tmp_path / "t.csv")
+
+
+def test_tables_are_found_beside_the_images_or_refused(images):
+    write_table(images / "t.jsonl", [{"path": str(images / "img1.png"), "text": "one"}])
+    rows = rows_of(images, "t.jsonl")
+    assert [row.text for row in rows] == ["one", None, None]
+    assert len(rows) == 3
+    with pytest.raises(SourceError, match=r"table no\.jsonl does not exist"):
+        open_reader(images, "no.jsonl")
+    with pytest.raises(SourceError, match="a table itself"):
+        open_reader(images / "t.jsonl", "t.jsonl")
+
+
+def test_files_of_no_concern_do_not_change_the_digest(images):
+    before = open_reader(images).digest()
+    (images / "store.ssah").mkdir()
+    (images / "store.ssah/format.json").write_text("{}")
+    assert open_reader(images).digest() == before
+
+
+def test_a_text_edited_at_the_same_size_changes_the_digest(images):
+    digests = set()
+    for text in ("home", "star"):
+        (images / "img1.txt").write_text(text)
+        digests.add(open_reader(images).digest())
+    assert len(digests) == 2

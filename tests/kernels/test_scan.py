@@ -73,7 +73,7 @@ def test_ties_take_the_least_rows_though_blocks_compete():
 
 def test_groups_of_queries_join(monkeypatch):
     module = import_module("ssah_index.kernels.scan")
-    monkeypatch.setattr(module, "MINIMA_BYTES", 8)
+    monkeypatch.setattr(module, "GROUP_BYTES", 8)
     codes, queries = random_codes(1, 3000, 64), random_codes(2, 11, 64)
     hits = scan(to_words(codes), to_words(queries), k=4, radius=30)
     assert_same(hits, naive.search(codes, queries, 4, 30))

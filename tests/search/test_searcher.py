@@ -70,6 +70,7 @@ def test_refresh_swaps_the_snapshot(store):
 def test_an_empty_store_answers_with_nothing(make_store):
     result = ssah_index.open(make_store().path).search(np.zeros((2, 8), np.uint8), k=3)
     assert result.lims.tolist() == [0, 0, 0]
+    assert pa.table(result).schema.field("id").type == pa.string()
     assert [part.shape for part in result] == [(2, 0), (2, 0)]
 
 
@@ -85,6 +86,13 @@ def test_bad_queries_are_refused(store):
         searcher.search(np.zeros((1, 16), np.uint8))
     with pytest.raises(QueryError, match="k is 0"):
         searcher.search(np.zeros((1, 8), np.uint8), k=0)
+    with pytest.raises(QueryError, match="modality is 'texts'"):
+        searcher.search(np.zeros((1, 8), np.uint8), modality="texts")
+
+
+def test_more_hits_than_rows_may_be_asked_for(store):
+    result = ssah_index.open(store.path).search(np.zeros((1, 8), np.uint8), k=10**30)
+    assert len(result.rows) == 1200
 
 
 def test_many_threads_get_the_answers_of_one(store):

@@ -2,12 +2,15 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
+import ssah_index
 from ssah_index.errors import (
+    CodeError,
     CorruptError,
     FormatError,
     StoreExistsError,
@@ -15,6 +18,7 @@ from ssah_index.errors import (
     WriteFailedError,
 )
 from ssah_index.store import Store, stage_segment
+from ssah_index.store import manifest as manifest_module
 from ssah_index.store.files import publish_file, writing
 from ssah_index.store.manifest import Manifest, manifest_path, read_manifest
 from ssah_index.types import Failure
@@ -206,3 +210,70 @@ def test_staged_but_not_committed_is_invisible(make_store):
         store.path, "x", "image", codes, items_for(codes), [], fingerprint=None, elapsed_s=0
     )
     assert len(Store.open(store.path).snapshot()) == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"little"', '"big"'), ('"bits": 64', '"bits": 12'), ('"bits": 64', '"bits": "64"')],
+)
+def test_a_format_that_cannot_be_is_refused(make_store, old, new):
+    store = make_store()
+    path = store.path / "format.json"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(CorruptError, match="format"):
+        Store.open(store.path)
+
+
+def test_a_store_without_its_manifests_is_not_taken_for_an_empty_one(make_store):
+    store = make_store(random_codes(1, 5, 64))
+    shutil.rmtree(store.path / "manifests")
+    with pytest.raises(CorruptError, match="no folder manifests"):
+        store.snapshot()
+
+
+def test_a_segment_field_of_a_newer_release_is_refused(make_store):
+    store = make_store(random_codes(1, 5, 64))
+    document = json.loads(store.newest().to_bytes())["manifest"]
+    document["segments"][0]["compressed"] = True
+    sealed = {"xxh3": manifest_module._seal(document), "manifest": document}
+    manifest_path(store.path, 1).write_text(json.dumps(sealed))
+    with pytest.raises(FormatError, match="has compressed"):
+        store.snapshot()
+
+
+@pytest.mark.parametrize("file", ["codes/zarr.json", "rows.arrow", "segment.json"])
+def test_zeroed_files_of_the_right_size_are_named(make_store, file):
+    store = make_store(random_codes(1, 5, 64))
+    path = store.path / "segments" / store.newest().segments[0].folder / file
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptError, match=file):
+        ssah_index.open(store.path).search(np.zeros(8, np.uint8))
+
+
+def test_an_empty_folder_may_become_a_store(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert len(Store.create(tmp_path / "empty", bits=64).snapshot()) == 0
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WriteFailedError, match="a folder on its way is a file"):
+        Store.create(tmp_path / "file" / "s", bits=64)
+
+
+def test_codes_and_items_must_match(make_store):
+    codes = random_codes(1, 3, 64)
+    with pytest.raises(CodeError, match="3 codes for 2 items"):
+        stage_segment(
+            make_store().path, "x", "image", codes, items_for(codes)[:2], [], fingerprint=None,
+            elapsed_s=0,
+        )  # fmt: skip
+
+
+def test_only_unpublished_segments_can_be_discarded(make_store):
+    store = make_store(random_codes(1, 5, 64))
+    codes = random_codes(2, 3, 64)
+    entry = stage_segment(
+        store.path, "x", "image", codes, items_for(codes), [], fingerprint=None, elapsed_s=0
+    )
+    store.discard(entry)
+    store.discard(store.newest().segments[0])
+    assert len(list((store.path / "segments").iterdir())) == 1
+    assert len(store.snapshot()) == 5

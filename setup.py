@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 EXTRAS = {
     "faiss": ["faiss-cpu>=1.9"],
     "train": ["torch>=2.6"],
+    "evaluate": ["h5py>=3.11", "matplotlib>=3.9", "scipy>=1.13"],
     "gpu": ["numba-cuda[cu13]>=0.20"],
     "images": ["pillow>=10.3", "resvg-py>=0.1.5"],
     "filter": ["duckdb>=1.1"],
@@ -18,6 +19,7 @@ EXTRAS["demo"] = [*EXTRAS["train"], *EXTRAS["images"], "mkdocs-material==9.8.1"]
 EXTRAS["dev"] = [
     *EXTRAS["demo"],
     *EXTRAS["faiss"],
+    *EXTRAS["evaluate"],
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.13",

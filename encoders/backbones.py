@@ -42,11 +42,14 @@ class BagTrunk(nn.Sequential):
     Input float32 (n, inputs); output float32 (n, width).
     """
 
-    def __init__(self, inputs: int, hidden: int, width: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, width: int, dropout: float, inner_dropout: float = 0.0
+    ) -> None:
         super().__init__(
             nn.Dropout(dropout),
             nn.Linear(inputs, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
+            nn.Dropout(inner_dropout),
             nn.Linear(hidden, width, bias=False),
         )

@@ -4,35 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from ssah_index.errors import SpecError
+
+Preset = Literal["modern", "paper", "official"]
+PRESETS: tuple[Preset, ...] = ("modern", "paper", "official")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec:
-    """Widths, weights and rates of one training run."""
+    """Widths, weights and rates of one training run.
 
+    Fields marked (modern) count for that preset alone, those marked (paper) for ``paper``
+    and ``official``.
+    """
+
+    preset: Preset = "modern"
+    """"modern"; "paper": the paper's objective and phases, with an adversary that acts;
+    "official": the released code's losses, for comparison."""
     bits: int = 64
     """Code width, a multiple of 8."""
     passes: int = 12
-    """Passes over the pairs; 0 leaves the networks as they were initialised."""
+    """Passes over the pairs, or (paper) rounds of phases; 0 leaves the networks untrained."""
     batch_rows: int = 256
     """Pairs a step."""
+    hidden: int = 512
+    """Width of the layer before F; the paper's is 4096."""
     learning_rate: float = 1.5e-3
-    """Peak of the one-cycle rate of the three networks."""
+    """Peak of the one-cycle rate (modern), or LabNet's and TexNet's rate (paper)."""
     adversary_rate: float = 1e-3
     """Rate of the two discriminators."""
+    dropout: float = 0.0
+    """Share of hidden units dropped in a step (modern)."""
+    input_dropout: float = 0.1
+    """Share of words, labels or features hidden in a step (modern)."""
+    bank_rows: int = 0
+    """Pairs drawn from the memory bank a step, 0: pairs within the batch only (modern)."""
+    pair_scale: float = 16.0
+    """Inner products of codes reach from minus to plus this, whatever their width (modern)."""
     similarity_weight: float = 1.0
-    """Of J2, the pair terms on codes."""
+    """Of J2, the pair terms on codes; alpha and gamma of the paper."""
     quantisation_weight: float = 0.02
-    """Of J3."""
+    """Of J3; eta of the paper, where it is 1e-4."""
     classification_weight: float = 10.0
-    """Of J4."""
+    """Of J4; beta of the paper, where it is 1e-4."""
     adversary_weight: float = 0.05
     """Of the generators' adversarial term."""
     contrast_weight: float = 1.0
-    """Of the in-batch image-text term."""
+    """Of the in-batch image-text term (modern)."""
+    lab_net: bool = True
+    """Whether LabNet supervises; the ablation SSAH-1 is without."""
+    multi_scale: bool = True
+    """Whether TexNet has its multi-scale block (paper); SSAH-2 is without."""
     image_size: int = 64
     """Pixels a side of the square that an image is squeezed to."""
     min_word_texts: int = 1
@@ -46,22 +70,31 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         faults = []
+        if self.preset not in PRESETS:
+            faults.append(f"preset is {self.preset!r}, not one of {', '.join(PRESETS)}")
         if self.bits % 8 or not 8 <= self.bits <= 4096:
             faults.append(f"bits is {self.bits}, not a multiple of 8 from 8 to 4096")
         if self.batch_rows < 2:
             faults.append(f"batch_rows is {self.batch_rows}, below 2, what batch norm needs")
-        least = dict.fromkeys(("image_size", "min_word_texts", "max_words", "min_label_texts"), 1)
+        names = ("image_size", "min_word_texts", "max_words", "min_label_texts", "hidden")
+        least = dict.fromkeys(names, 1)
         faults += [
             f"{field.name} is {value}, below {least.get(field.name, 0)}"
             for field in fields(self)
-            if (value := getattr(self, field.name)) < least.get(field.name, 0)
+            if not isinstance(value := getattr(self, field.name), str)
+            and value < least.get(field.name, 0)
+        ]
+        faults += [
+            f"{name} is {value}, not below 1"
+            for name in ("dropout", "input_dropout")
+            if (value := getattr(self, name)) >= 1
         ]
         if faults:
             raise SpecError("; ".join(faults), "values in range", "Correct the options named.")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> TrainSpec:
-        """Make a spec of options by name.
+        """Make a spec of options by name; what is not named is the preset's default.
 
         Raises
         ------
@@ -76,4 +109,26 @@ class TrainSpec:
                 f"some of {', '.join(sorted(known))}",
                 "Check the spelling.",
             )
-        return cls(**options)
+        defaults = _PRESET_DEFAULTS.get(options.get("preset", "modern"), {})
+        return cls(**{**defaults, **options})
+
+
+_PAPER = {
+    "passes": 3,
+    "batch_rows": 128,
+    "hidden": 4096,
+    "learning_rate": 3e-4,
+    "adversary_rate": 1e-4,
+    "quantisation_weight": 1e-4,
+    "classification_weight": 1e-4,
+}
+_PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "paper": _PAPER,
+    "official": {
+        **_PAPER,
+        "quantisation_weight": 1.0,
+        "classification_weight": 1.0,
+        "adversary_weight": 0.0,
+    },
+}
+"""Where a preset differs. Source: Li et al., CVPR 2018, figure 2, and the released code."""

@@ -1,17 +1,13 @@
-"""Mean average precision of packed codes by Hamming ranking."""
+"""Mean average precision of packed codes whose labels are names; `ranking` does the work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from encoders.data import label_matrix
-from ssah_index.errors import InputError
-from ssah_index.kernels import hamming_distances
+from encoders.ranking import map_of
+from encoders.retrieval import Retrieval
 from ssah_index.types import Codes
-
-BATCH = 256
 
 
 def mean_average_precision(
@@ -43,24 +39,10 @@ def mean_average_precision(
         If no query has a relevant item.
     """
     names = sorted({name for labels in query_labels for name in labels})
-    wanted = label_matrix(query_labels, names).numpy()
-    offered = label_matrix(database_labels, names).numpy()
-    total = 0.0
-    counted = 0
-    for start in range(0, len(query_codes), BATCH):
-        relevant = wanted[start : start + BATCH] @ offered.T > 0
-        distances = hamming_distances(database_codes, query_codes[start : start + BATCH])
-        order = np.argsort(distances, axis=1, kind="stable")
-        ranked = np.take_along_axis(relevant, order, axis=1)
-        for row in ranked:
-            places = np.flatnonzero(row) + 1
-            if len(places):
-                total += float(np.mean(np.arange(1, len(places) + 1) / places))
-                counted += 1
-    if not counted:
-        raise InputError(
-            f"none of the {len(query_codes)} queries shares a label with the database",
-            "at least one that does",
-            "Check the labels of both.",
-        )
-    return total / counted
+    task = Retrieval(
+        queries=query_codes,
+        query_labels=label_matrix(query_labels, names).numpy(),
+        database=database_codes,
+        database_labels=label_matrix(database_labels, names).numpy(),
+    )
+    return map_of(task)

@@ -15,7 +15,7 @@ from torch import nn
 from encoders import checkpoint
 from encoders.config import TrainSpec
 from encoders.data import Vocabulary, load_image
-from encoders.networks import ImgNet, TexNet
+from encoders.joint import image_net, vector_net
 from ssah_index.codes import pack
 from ssah_index.errors import ItemError
 from ssah_index.types import Codes, Modality
@@ -32,8 +32,8 @@ class SsahEncoder:
         Of TexNet.
     labels : sequence of str
         Classes it was trained on.
-    image_net, text_net
-        Trained networks.
+    images, texts
+        Trained ImgNet and TexNet.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class SsahEncoder:
         spec: TrainSpec,
         vocabulary: Vocabulary,
         labels: Sequence[str],
-        image_net: ImgNet,
-        text_net: TexNet,
+        images: nn.Module,
+        texts: nn.Module,
     ) -> None:
         self.spec = spec
         self.vocabulary = vocabulary
         self.labels = tuple(labels)
-        self._nets = nn.ModuleDict({"image": image_net, "text": text_net}).eval()
+        self._nets = nn.ModuleDict({"image": images, "text": texts}).eval()
         self._fingerprint = checkpoint.fingerprint(self._document(), self._nets.state_dict())
 
     @classmethod
@@ -63,11 +63,11 @@ class SsahEncoder:
         spec = TrainSpec.of(document["spec"])
         vocabulary = Vocabulary(document["vocabulary"])
         labels = document["labels"]
-        image_net = ImgNet(spec.bits, len(labels))
-        text_net = TexNet(len(vocabulary), spec.bits, len(labels))
-        nets = nn.ModuleDict({"image": image_net, "text": text_net})
+        image = image_net(spec, None, len(labels))
+        text = vector_net(spec, len(vocabulary), len(labels))
+        nets = nn.ModuleDict({"image": image, "text": text})
         nets.load_state_dict(weights)
-        return cls(spec, vocabulary, labels, image_net, text_net)
+        return cls(spec, vocabulary, labels, image, text)
 
     @property
     def bits(self) -> int:

@@ -1,8 +1,9 @@
 """The terms of the SSAH objective, one function each; all are to be minimised.
 
 Source: Li et al., Self-Supervised Adversarial Hashing Networks for Cross-Modal Retrieval,
-CVPR 2018, equations 2 to 4. Every term is a mean here, over pairs, bits or items, where
-the paper has sums, so that weights do not depend on the size of a batch.
+CVPR 2018, equations 2 to 4. J1 to J4 are sums, as in the paper; a trainer divides their
+weighted sum by n * B, the pairs in it, so that weights keep the paper's meaning. The
+released code (``official``) squares the pair terms and halves the others.
 """
 
 from __future__ import annotations
@@ -12,59 +13,59 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def similarity(labels: Tensor) -> Tensor:
-    """S: 1 where two items share a label, and for each item with itself.
+def similarity(left: Tensor, right: Tensor, positive: float = 1.0) -> Tensor:
+    """S: ``positive`` where two items share a label, else 0.
 
     Parameters
     ----------
-    labels : float32 (n, c) of 0 and 1
+    left, right : float32 (n, c), (m, c) of 0 and 1
+    positive : float
+        1 in the paper, 0.999 in the released code.
 
     Returns
     -------
-    float32 (n, n)
+    float32 (n, m)
     """
-    shared = (labels @ labels.T > 0).float()
-    return shared.fill_diagonal_(1)
+    return (left @ right.T > 0).to(left.dtype) * positive
 
 
-def pairwise_nll(left: Tensor, right: Tensor, similar: Tensor, scale: float) -> Tensor:
-    """J1 (on features) and J2 (on codes) of equations 2 and 3: softplus(t) - S t.
+def pairwise_nll(left: Tensor, right: Tensor, similar: Tensor) -> Tensor:
+    """J1 (features F) and J2 (codes H), equations 2 and 3: sum of softplus(t) - S t.
 
-    t is ``scale`` times the inner product; the paper's scale is 1/2. Similar and dissimilar
-    pairs weigh one half each: where labels are many, similar pairs are few, and a plain mean
-    would be minimised by pushing everything apart.
+    t is half the inner product. Softplus is the stable one: log(1 + exp(t)) as the
+    released code has it overflows from t = 88.7 on.
 
     Parameters
     ----------
-    left, right : float32 (n, d)
-    similar : float32 (n, n) of 0 and 1
-    scale : float
+    left : float32 (n, d)
+        Of LabNet, or of the memory bank.
+    right : float32 (m, d)
+    similar : float32 (n, m)
     """
-    logits = scale * left @ right.T
-    share = similar.mean().clamp(1e-6, 1 - 1e-6)
-    weight = torch.where(similar > 0, 0.5 / share, 0.5 / (1 - share))
-    return functional.binary_cross_entropy_with_logits(logits, similar, weight)
+    theta = 0.5 * left @ right.T
+    return (functional.softplus(theta) - similar * theta).sum()
 
 
-def quantisation(activations: Tensor) -> Tensor:
-    """J3 of equations 2 and 3, (H - B)^2 with B = sign(H) held constant; float32 (n, bits)."""
-    signs = torch.where(activations >= 0, 1.0, -1.0)
-    return (activations - signs).square().mean()
+def pairwise_squared(left: Tensor, right: Tensor, similar: Tensor) -> Tensor:
+    """J1 and J2 as the released code trains them: half the sum of the squared NLL."""
+    theta = 0.5 * left @ right.T
+    return 0.5 * (similar * theta - functional.softplus(theta)).square().sum()
 
 
-def classification(logits: Tensor, labels: Tensor) -> Tensor:
-    """J4 of equations 2 and 3, with cross-entropy for the paper's squared error.
+def quantisation(codes: Tensor) -> Tensor:
+    """J3, equations 2 and 3: sum of (H - B)^2, with B = sign(H) held constant."""
+    return (codes - torch.where(codes >= 0, 1.0, -1.0)).square().sum()
 
-    The gradient of a squared error through a sigmoid vanishes where it is most wrong.
-    Both arguments are float32 (n, c).
-    """
-    return functional.binary_cross_entropy_with_logits(logits, labels)
+
+def classification(scores: Tensor, labels: Tensor) -> Tensor:
+    """J4, equations 2 and 3: sum of (L^ - L)^2 on sigmoid scores, float32 (n, c)."""
+    return (scores - labels).square().sum()
 
 
 def discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """L_adv of equation 4, minimised by D: label features are 1, image or text features 0.
+    """L_adv, equation 4, minimised by D: label features are 1, image or text features 0.
 
-    Both arguments are D's scores, float32 (n, 1).
+    Both arguments are D's scores, float32 (n, 1); the mean over each is taken.
     """
     return (real - 1).square().mean() + fake.square().mean()
 
@@ -72,9 +73,36 @@ def discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def adversary(fake: Tensor) -> Tensor:
     """What ImgNet and TexNet minimise against D: their features should score as 1.
 
-    The non-saturating form of equation 4, as the authors' code has it.
+    The non-saturating form of equation 4, as both of the authors' codes have it.
     """
     return (fake - 1).square().mean()
+
+
+def balanced_nll(left: Tensor, right: Tensor, similar: Tensor, scale: float) -> Tensor:
+    """J2 as a mean in which similar and dissimilar pairs weigh one half each.
+
+    Where labels are many, similar pairs are few, and a plain mean would be minimised by
+    pushing everything apart.
+
+    Parameters
+    ----------
+    left, right : float32 (n, bits), (m, bits)
+    similar : float32 (n, m) of 0 and 1
+    scale : float
+        Of the inner product, for the paper's 1/2.
+    """
+    logits = scale * left @ right.T
+    share = similar.mean().clamp(1e-6, 1 - 1e-6)
+    weight = torch.where(similar > 0, 0.5 / share, 0.5 / (1 - share))
+    return functional.binary_cross_entropy_with_logits(logits, similar, weight)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """J4 as a mean of binary cross-entropies, both float32 (n, c).
+
+    The gradient of a squared error through a sigmoid vanishes where it is most wrong.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, labels)
 
 
 def likeness(bags: Tensor) -> Tensor:

@@ -27,9 +27,11 @@ class Ssah:
         options: Mapping[str, Any],
         report: Callable[[str], None],
         progress: Progress,
+        resume: Path | None = None,
     ) -> SsahEncoder:
         """Train on labelled pairs."""
-        return train(items, TrainSpec.of(options), report=report, progress=progress)
+        spec = TrainSpec.of(options)
+        return train(items, spec, report=report, progress=progress, resume=resume)
 
     def evaluate(
         self,

@@ -114,8 +114,12 @@ class EncoderKind(Protocol):
         options: Mapping[str, Any],
         report: Callable[[str], None],
         progress: Progress,
+        resume: Path | None = None,
     ) -> Encoder:
-        """Train on labelled pairs and return the finished encoder."""
+        """Train on labelled pairs and return the finished encoder.
+
+        ``resume`` names a checkpoint to go on from, kept up to date, removed at the end.
+        """
 
     def evaluate(
         self,

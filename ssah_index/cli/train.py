@@ -37,7 +37,8 @@ def command(
 
     SOURCE is a folder of images with texts beside them: a .txt file of the same stem, or
     one table (.jsonl, .csv, .parquet) with the columns path, text and labels. Where no row
-    has labels, the words that stand in many texts serve as labels.
+    has labels, the words that stand in many texts serve as labels. A run that was interrupted
+    goes on from ENCODER.checkpoint, which lies beside ENCODER until it is finished.
     """
     if encoder.exists():
         raise EncoderError(
@@ -53,7 +54,11 @@ def command(
     options = {"bits": bits, "seed": seed} | ({} if passes is None else {"passes": passes})
     with progress(quiet) as show:
         trained = encoder_kind("ssah").train(
-            items, options=options, report=(lambda _: None) if quiet else say, progress=show
+            items,
+            options=options,
+            report=(lambda _: None) if quiet else say,
+            progress=show,
+            resume=encoder.with_name(f"{encoder.name}.checkpoint"),
         )
     with writing(encoder):
         temporary = encoder.with_name(f".{encoder.name}.{uuid.uuid4().hex[:8]}.new")

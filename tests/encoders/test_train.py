@@ -7,7 +7,9 @@ import torch
 from encoders.config import TrainSpec
 from encoders.evaluate import mean_average_precision
 from encoders.export import SsahEncoder
-from encoders.train import Trainer, read_pairs, train
+from encoders.joint import JointTrainer
+from encoders.pairs import read_pairs
+from encoders.train import train
 from ssah_index.errors import EncoderError, SourceError, SpecError
 from ssah_index.types import no_progress
 
@@ -99,8 +101,8 @@ def test_items_that_cannot_be_encoded_are_named_and_the_rest_is_kept(world, trai
 
 def test_frequent_words_serve_as_labels_where_there_are_none(world):
     bare = [replace(item, labels=()) for item in world[:150]]
-    pairs = read_pairs(bare, replace(SPEC, min_label_texts=30), quiet, no_progress)
-    assert set(pairs.names) == {"square", "red", "green", "blue", "left", "right", "top", "bottom"}
+    _, _, names = read_pairs(bare, replace(SPEC, min_label_texts=30), quiet, no_progress)
+    assert set(names) == {"square", "red", "green", "blue", "left", "right", "top", "bottom"}
 
 
 def test_what_cannot_be_trained_on_is_named(world, tmp_path):
@@ -140,13 +142,13 @@ def gradients(module):
 
 def test_the_adversary_reaches_the_networks_and_the_judges_learn_alone(world):
     """The wiring that the released code got wrong: there no gradient reached the networks."""
-    pairs = read_pairs(world[:64], SPEC, quiet, no_progress)
+    pairs, _, _ = read_pairs(world[:64], SPEC, quiet, no_progress)
     torch.manual_seed(0)
     weights = {
         f"{name}_weight": 0.0
         for name in ("similarity", "quantisation", "classification", "contrast")
     }
-    trainer = Trainer(pairs, replace(SPEC, adversary_weight=1.0, **weights))
+    trainer = JointTrainer(pairs, replace(SPEC, adversary_weight=1.0, **weights))
     judges = [p.clone() for p in trainer.discriminators.parameters()]
     trainer.step(torch.arange(32))
     assert gradients(trainer.image_net) > 0
@@ -160,8 +162,8 @@ def test_the_adversary_reaches_the_networks_and_the_judges_learn_alone(world):
 
 
 def test_the_networks_leave_the_judges_as_they_are(world):
-    pairs = read_pairs(world[:64], SPEC, quiet, no_progress)
-    trainer = Trainer(pairs, replace(SPEC, adversary_rate=0.0))
+    pairs, _, _ = read_pairs(world[:64], SPEC, quiet, no_progress)
+    trainer = JointTrainer(pairs, replace(SPEC, adversary_rate=0.0))
     judges = [p.clone() for p in trainer.discriminators.parameters()]
     trainer.step(torch.arange(32))
     for before, after in zip(judges, trainer.discriminators.parameters(), strict=True):

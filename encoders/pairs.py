@@ -1,0 +1,109 @@
+"""Training pairs as tensors, and how files become them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from encoders.config import TrainSpec
+from encoders.data import Vocabulary, label_matrix, load_image, words_of
+from ssah_index.errors import ItemError, SourceError
+from ssah_index.types import Item, Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSet:
+    """Pairs in memory; row i of each is one pair."""
+
+    images: Tensor
+    """uint8 (n, 3, size, size) pixels, 12 KiB each at 64 pixels, or float32 (n, d) features."""
+    bags: Tensor
+    """float32 (n, words), of unit length."""
+    labels: Tensor
+    """float32 (n, c) of 0 and 1."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def read_pairs(
+    items: Sequence[Item], spec: TrainSpec, report: Callable[[str], None], progress: Progress
+) -> tuple[TrainingSet, Vocabulary, tuple[str, ...]]:
+    """Decode the pairs among items and learn their vocabulary and labels.
+
+    Returns
+    -------
+    pairs, vocabulary, label names
+
+    Raises
+    ------
+    SourceError
+        If there are fewer pairs than a batch, no word is frequent enough for a
+        vocabulary, or no label is.
+    """
+    found = [(i, i.image, i.text) for i in items if i.image is not None and i.text]
+    if len(found) < 2:
+        raise SourceError(
+            f"{len(found)} of {len(items)} items have both an image and a text",
+            "pairs to train on",
+            "Put a .txt file of the same stem, or a table of path and text, beside the images.",
+        )
+    texts = [text for _, _, text in found]
+    vocabulary = Vocabulary.of(texts, spec.min_word_texts, spec.max_words)
+    if not len(vocabulary):
+        raise SourceError(
+            f"no word stands in {spec.min_word_texts} of the {len(found)} texts",
+            "words that repeat",
+            "Train on more texts, or lower min_word_texts.",
+        )
+    labels = label_sets([item for item, _, _ in found], texts, spec)
+    images, bags, kept, reasons = [], [], [], []
+    for number, (_, path, text) in enumerate(found):
+        progress(number + 1, len(found), "reading pairs")
+        try:
+            bag = vocabulary.bag(text)
+            image = load_image(path, spec.image_size)
+        except ItemError as error:
+            reasons.append(str(error))
+            continue
+        images.append(torch.from_numpy(image))
+        bags.append(torch.from_numpy(bag))
+        kept.append(labels[number])
+    if reasons:
+        report(f"{len(reasons):,} of {len(found):,} pairs are left out; the first: {reasons[0]}")
+    if len(kept) < spec.batch_rows:
+        raise SourceError(
+            f"{len(kept)} pairs can be trained on",
+            f"at least one batch of {spec.batch_rows}",
+            "Train on more pairs, or lower batch_rows.",
+        )
+    names = tuple(sorted({name for own in kept for name in own}))
+    matrix = label_matrix(kept, names)
+    report(f"{len(kept):,} pairs, {len(vocabulary):,} words, {len(names):,} labels")
+    pairs = TrainingSet(images=torch.stack(images), bags=torch.stack(bags), labels=matrix)
+    return pairs, vocabulary, names
+
+
+def label_sets(
+    pairs: Sequence[Item], texts: Sequence[str], spec: TrainSpec
+) -> list[tuple[str, ...]]:
+    """Labels of each pair: its own, or its text's frequent words where no pair has any.
+
+    Raises
+    ------
+    SourceError
+        If no pair has labels and no word is frequent enough to serve as one.
+    """
+    if any(pair.labels for pair in pairs):
+        return [pair.labels for pair in pairs]
+    frequent = set(Vocabulary.of(texts, spec.min_label_texts, spec.max_words).words)
+    if not frequent:
+        raise SourceError(
+            f"no pair has labels, and no word stands in {spec.min_label_texts} texts",
+            "labels, or words frequent enough to serve as labels",
+            "Add a column of labels, or lower min_label_texts.",
+        )
+    return [tuple(word for word in words_of(text) if word in frequent) for text in texts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,17 +61,14 @@ def read_pairs(
             "Train on more texts, or lower min_word_texts.",
         )
     labels = label_sets([item for item, _, _ in found], texts, spec)
-    images, bags, kept, reasons = [], [], [], []
+    inputs, kept, reasons = [], [], []
     for number, (_, path, text) in enumerate(found):
         progress(number + 1, len(found), "reading pairs")
         try:
-            bag = vocabulary.bag(text)
-            image = load_image(path, spec.image_size)
+            inputs.append((load_image(path, spec.image_size), vocabulary.bag(text)))
         except ItemError as error:
             reasons.append(str(error))
             continue
-        images.append(torch.from_numpy(image))
-        bags.append(torch.from_numpy(bag))
         kept.append(labels[number])
     if reasons:
         report(f"{len(reasons):,} of {len(found):,} pairs are left out; the first: {reasons[0]}")
@@ -81,9 +79,9 @@ def read_pairs(
             "Train on more pairs, or lower batch_rows.",
         )
     names = tuple(sorted({name for own in kept for name in own}))
-    matrix = label_matrix(kept, names)
+    images, bags = (torch.from_numpy(np.stack(column)) for column in zip(*inputs, strict=True))
     report(f"{len(kept):,} pairs, {len(vocabulary):,} words, {len(names):,} labels")
-    pairs = TrainingSet(images=torch.stack(images), bags=torch.stack(bags), labels=matrix)
+    pairs = TrainingSet(images=images, bags=bags, labels=label_matrix(kept, names))
     return pairs, vocabulary, names
 
 

@@ -122,20 +122,7 @@ def build(
             for modality in MODALITIES
             if f"{plan}-{number:06d}-{modality}" not in present
         ]
-        entries: list[SegmentEntry] = []
-        try:
-            for share in work:
-                entries += share.stage(store.path, f"{plan}-{number:06d}")
-            published = set(store.commit(entries).segments)
-        except BaseException:
-            for entry in entries:
-                store.discard(entry)
-            raise
-        for entry in entries:
-            if entry in published:
-                written += entry.rows
-            else:  # another build of the same input was first
-                store.discard(entry)
+        written += _commit_shares(store, f"{plan}-{number:06d}", work)
     segments = store.newest().segments
     if not any(entry.rows for entry in segments):
         raise SourceError(
@@ -149,6 +136,23 @@ def build(
         failed=sum(entry.failed for entry in segments),
         elapsed_s=time.monotonic() - begun,
     )
+
+
+def _commit_shares(store: Store, name: str, shares: list[_Share]) -> int:
+    """Stage and commit one share in its modalities; returns the rows that were published."""
+    entries: list[SegmentEntry] = []
+    try:
+        for share in shares:
+            entries += share.stage(store.path, name)
+        published = set(store.commit(entries).segments)
+    except BaseException:
+        for entry in entries:
+            store.discard(entry)
+        raise
+    for entry in entries:
+        if entry not in published:  # another build of the same input was first
+            store.discard(entry)
+    return sum(entry.rows for entry in entries if entry in published)
 
 
 class _Share:

@@ -92,6 +92,11 @@ class TrainSpec:
         if faults:
             raise SpecError("; ".join(faults), "values in range", "Correct the options named.")
 
+    @property
+    def adversary(self) -> float:
+        """Weight of the adversary; none without LabNet, whose features it imitates."""
+        return self.adversary_weight if self.lab_net else 0.0
+
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> TrainSpec:
         """Make a spec of options by name; what is not named is the preset's default.

@@ -97,7 +97,8 @@ class JointTrainer(nn.Module):
             self.image_net(self._pairs.images[rows]),
             self.text_net(self._pairs.bags[rows]),
         )
-        self._step_discriminators(*outputs)
+        if self._spec.adversary:
+            self._step_discriminators(*outputs)
         loss = self._objective(outputs, labels, losses.likeness(self._pairs.bags[rows]))
         if self._spec.bank_rows:
             self.bank[:, rows] = torch.stack([output.code.detach() for output in outputs])
@@ -140,9 +141,10 @@ class JointTrainer(nn.Module):
             loss = loss + spec.quantisation_weight * quantised
             classified = losses.cross_entropy(left.logits, labels)
             loss = loss + spec.classification_weight * classified
-        for judge, fake in zip(self.discriminators, (image, text), strict=True):
-            # The judge's own gradients are dropped: its next step clears them first.
-            loss = loss + spec.adversary_weight * losses.adversary(judge(fake.feature))
+        if spec.adversary:
+            for judge, fake in zip(self.discriminators, (image, text), strict=True):
+                # The judge's own gradients are dropped: its next step clears them first.
+                loss = loss + spec.adversary * losses.adversary(judge(fake.feature))
         return loss
 
     def _bank_term(self, outputs: tuple[Output, Output, Output], labels: Tensor) -> Tensor:

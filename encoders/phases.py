@@ -84,7 +84,7 @@ class PhaseTrainer(nn.Module):
     def run_pass(self, number: int, progress: Progress) -> float:
         """Round ``number`` of phases; returns the mean loss of ImgNet's and TexNet's steps."""
         self.train()
-        if number == 0:
+        if number == 0 and self._spec.lab_net:
             for _ in range(LABEL_PASSES):
                 self._label_pass(progress)
         bank = self.outputs(self.label_net, self._pairs.labels)
@@ -130,16 +130,16 @@ class PhaseTrainer(nn.Module):
             if not self._spec.lab_net:
                 own.feature[rows], own.code[rows] = out.feature.detach(), out.code.detach()
             loss = self.objective(out, own, rows)
-            if self._spec.adversary_weight:
+            if self._spec.adversary:
                 fake = self.discriminators[judge](out.feature)
-                loss = loss + self._spec.adversary_weight * losses.adversary(fake)
+                loss = loss + self._spec.adversary * losses.adversary(fake)
             self._descend(name, loss)
             total += float(loss.detach())
         return total / len(batches)
 
     def _adversary_pass(self, bank: Output, progress: Progress) -> None:
         """Both discriminators learn to tell label features from the modality's."""
-        if not self._spec.adversary_weight:
+        if not self._spec.adversary:
             return
         features = [
             self.outputs(net, inputs).feature

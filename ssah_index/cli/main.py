@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ssah_index import __version__
-from ssah_index.cli.console import OutputClosed
+from ssah_index.cli.console import OutputClosed, say
 from ssah_index.errors import (
     EncoderError,
     MissingExtraError,
@@ -87,7 +87,7 @@ def main(args: list[str] | None = None) -> Any:
     try:
         status = group.main(args, prog_name="ssah-index", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
+        say("Interrupted.")
         status = 130
     except click.ClickException as error:
         error.show()
@@ -95,6 +95,6 @@ def main(args: list[str] | None = None) -> Any:
     except OutputClosed:
         status = 0
     except SsahError as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}")
         status = exit_code(error)
     sys.exit(status or 0)

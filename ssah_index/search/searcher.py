@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ssah_index.errors import QueryError
 from ssah_index.index import FlatIndex
 from ssah_index.search.merge import merge
 from ssah_index.store import Snapshot, Store
-from ssah_index.types import MODALITIES, Modality, SearchResult
+from ssah_index.types import MODALITIES, Index, Modality, SearchResult
 
 
 class Searcher:
@@ -91,7 +92,7 @@ class Searcher:
         queries = to_words(as_codes(codes, self.bits, what="query codes"))
         snapshot = self.snapshot  # one snapshot for the whole call, whatever refresh does
         k = None if k is None else min(k, max(len(snapshot), 1))
-        indexes = FlatIndex.over(snapshot.select(modality))
+        indexes: Sequence[Index] = FlatIndex.over(snapshot.select(modality))
         hits = merge(
             [index.search(queries, k=k, radius=radius) for index in indexes], len(queries), k
         )

@@ -152,6 +152,17 @@ def test_the_bank_filled_with_outputs_gives_the_symmetric_loss_and_no_gradient()
     assert not bank.code.requires_grad
 
 
+@pytest.mark.parametrize("preset", ["modern", "paper"])
+def test_without_lab_net_neither_it_nor_the_judges_move(preset):
+    spec = TrainSpec.of({**SMALL, "preset": preset, "lab_net": False})
+    pairs = features(192)
+    moved = fit(pairs, spec, report=quiet, progress=no_progress)
+    still = fit(pairs, replace(spec, passes=0), report=quiet, progress=no_progress)
+    for part, same in (("label_net", True), ("discriminators", True), ("text_net", False)):
+        after, before = getattr(moved, part).parameters(), getattr(still, part).parameters()
+        assert all((a == b).all() for a, b in zip(after, before, strict=True)) == same
+
+
 RUN = """
 import sys, time
 from pathlib import Path

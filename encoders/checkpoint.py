@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 import xxhash
 
+from encoders.devices import random_state, set_random_state
 from ssah_index.errors import EncoderError
 
 SPEC_FILE = "encoder.json"
@@ -32,10 +33,7 @@ def save(folder: Path, spec: Mapping[str, Any], weights: Mapping[str, torch.Tens
     """Write encoder.json and weights.pt into an existing folder."""
     document = {"kind": "ssah", **spec, "fingerprint": fingerprint(spec, weights)}
     (folder / SPEC_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=1))
-    # Torch's own writer turns a full disk into a RuntimeError without an errno.
-    buffer = io.BytesIO()
-    torch.save(dict(weights), buffer)
-    (folder / WEIGHTS_FILE).write_bytes(buffer.getbuffer())
+    (folder / WEIGHTS_FILE).write_bytes(_serialised(dict(weights)))
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
@@ -71,20 +69,19 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
     return spec, weights, actual
 
 
-class Resumable(Protocol):
-    """A trainer whose whole state can be kept."""
+class Stateful(Protocol):
+    """A part of a run that can be kept."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and buffers."""
+        """All that decides how it goes on."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """Take weights and buffers back."""
-
-    def optimisers(self) -> dict[str, Any]:
-        """What else has a state_dict, by name."""
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Take that back."""
 
 
-def keep(path: Path, run: str, passes: int, trainer: Resumable) -> None:
+def keep(
+    path: Path, run: str, passes: int, parts: Mapping[str, Stateful], device: torch.device
+) -> None:
     """Replace the checkpoint at ``path`` in one step.
 
     Parameters
@@ -94,25 +91,31 @@ def keep(path: Path, run: str, passes: int, trainer: Resumable) -> None:
         Fingerprint of specification and data.
     passes : int
         Finished passes.
-    trainer : Resumable
+    parts : mapping of str to Stateful
+    device : torch.device
+        Whose generator is drawn from, beside the CPU's.
     """
     state = {
         "run": run,
         "passes": passes,
-        "trainer": trainer.state_dict(),
-        "optimisers": {name: part.state_dict() for name, part in trainer.optimisers().items()},
-        "random": torch.get_rng_state(),
+        "parts": {name: part.state_dict() for name, part in parts.items()},
+        "random": random_state(device),
     }
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(_serialised(state))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def restore(path: Path, run: str, trainer: Resumable) -> int:
+def restore(path: Path, run: str, parts: Mapping[str, Stateful], device: torch.device) -> int:
     """Take up the checkpoint at ``path``, if it is there; returns the finished passes.
+
+    One that was kept on a GPU can be gone on with on a CPU.
 
     Raises
     ------
@@ -134,8 +137,17 @@ def restore(path: Path, run: str, trainer: Resumable) -> int:
             f"{run}: the same options and data",
             "Remove it to start afresh, or use the options it was begun with.",
         )
-    trainer.load_state_dict(state["trainer"])
-    for name, part in trainer.optimisers().items():
-        part.load_state_dict(state["optimisers"][name])
-    torch.set_rng_state(state["random"])
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    set_random_state(state["random"], device)
     return int(state["passes"])
+
+
+def _serialised(state: Any) -> memoryview:
+    """The bytes of torch's own format, made in memory before any goes to a file.
+
+    Writing to a file, torch turns a full disk or Ctrl-C into a RuntimeError without a cause.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getbuffer()

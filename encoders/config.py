@@ -27,6 +27,8 @@ class TrainSpec:
     """Code width, a multiple of 8."""
     passes: int = 12
     """Passes over the pairs, or (paper) rounds of phases; 0 leaves the networks untrained."""
+    label_passes: int = 5
+    """Passes of LabNet before the first round (paper)."""
     batch_rows: int = 256
     """Pairs a step."""
     hidden: int = 512
@@ -43,6 +45,8 @@ class TrainSpec:
     """Pairs drawn from the memory bank a step, 0: pairs within the batch only (modern)."""
     pair_scale: float = 16.0
     """Inner products of codes reach from minus to plus this, whatever their width (modern)."""
+    learn_scale: bool = False
+    """Whether that scale, and a bias beside it, are learnt with the networks (modern)."""
     similarity_weight: float = 1.0
     """Of J2, the pair terms on codes; alpha and gamma of the paper."""
     quantisation_weight: float = 0.02
@@ -65,8 +69,17 @@ class TrainSpec:
     """Most words of the vocabulary."""
     min_label_texts: int = 30
     """Where no item has labels: a word is a label if it stands in so many texts."""
+    validation_share: float = 0.0
+    """Share of the pairs that `train` sets aside by the seed to choose a pass by; 0 by default,
+    since what is set aside is not trained on: small collections need every pair."""
+    validate_every: int = 1
+    """Passes from one validation to the next; the last pass always has one."""
+    patience: int = 0
+    """Passes without a better validation after which training stops; 0: never."""
+    stop_on_collapse: bool = True
+    """Whether a run whose codes have collapsed is an error, or goes on and says so."""
     seed: int = 0
-    """Seed of initial weights, order and dropout."""
+    """Seed of initial weights, order, dropout and of what is set aside."""
 
     def __post_init__(self) -> None:
         faults = []
@@ -77,7 +90,7 @@ class TrainSpec:
         if self.batch_rows < 2:
             faults.append(f"batch_rows is {self.batch_rows}, below 2, what batch norm needs")
         names = ("image_size", "min_word_texts", "max_words", "min_label_texts", "hidden")
-        least = dict.fromkeys(names, 1)
+        least = dict.fromkeys((*names, "validate_every"), 1)
         faults += [
             f"{field.name} is {value}, below {least.get(field.name, 0)}"
             for field in fields(self)
@@ -86,7 +99,7 @@ class TrainSpec:
         ]
         faults += [
             f"{name} is {value}, not below 1"
-            for name in ("dropout", "input_dropout")
+            for name in ("dropout", "input_dropout", "validation_share")
             if (value := getattr(self, name)) >= 1
         ]
         if faults:

@@ -5,6 +5,7 @@ Discriminators and networks take turns within each batch.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from encoders import losses
 from encoders.config import TrainSpec
 from encoders.networks import Output, PixelNet, VectorNet, discriminator
 from encoders.pairs import TrainingSet
+from encoders.passlog import Tally, total
 from ssah_index.types import Progress
 
 CONTRAST_SCALE = 16.0
@@ -42,6 +44,8 @@ class JointTrainer(nn.Module):
     spec : TrainSpec
     """
 
+    image_net: nn.Module
+    text_net: nn.Module
     bank: Tensor
 
     def __init__(self, pairs: TrainingSet, spec: TrainSpec) -> None:
@@ -52,15 +56,25 @@ class JointTrainer(nn.Module):
         self.image_net = image_net(spec, features, classes)
         self.text_net = vector_net(spec, pairs.bags.shape[1], classes)
         self.discriminators = nn.ModuleList([discriminator(), discriminator()])
+        # Of the pair terms; the logarithm keeps the scale positive.
+        self.log_scale = nn.Parameter(torch.tensor(math.log(spec.pair_scale / spec.bits)))
+        self.bias = nn.Parameter(torch.zeros(()))
         # Codes of all pairs as last seen, one bank a network: what a batch is compared with.
         rows = len(pairs) if spec.bank_rows else 0
         self.register_buffer("bank", torch.zeros(3, rows, spec.bits))
         self._pairs = pairs
         self._spec = spec
+        self._tally = Tally()
         self._steps = len(pairs) // spec.batch_rows
         self._nets = nn.ModuleList([self.label_net, self.image_net, self.text_net])
+        groups: list[dict[str, Any]] = [{"params": list(self._nets.parameters())}]
+        if spec.learn_scale:
+            groups.append({"params": [self.log_scale, self.bias], "weight_decay": 0.0})
         self._optimiser = torch.optim.AdamW(
-            self._nets.parameters(), spec.learning_rate, weight_decay=1e-4, fused=True
+            groups,
+            spec.learning_rate,
+            weight_decay=1e-4,
+            fused=True,
         )
         self._adversary_optimiser = torch.optim.AdamW(
             self.discriminators.parameters(), spec.adversary_rate, betas=(0.5, 0.999)
@@ -77,20 +91,19 @@ class JointTrainer(nn.Module):
             "rate": self._rate,
         }
 
-    def run_pass(self, number: int, progress: Progress) -> float:
-        """Pass ``number`` over the pairs in random order; returns the mean loss."""
+    def run_pass(self, number: int, progress: Progress) -> dict[str, float]:
+        """Pass ``number`` over the pairs in random order; returns the mean loss and terms."""
         self.train()
         order = torch.randperm(len(self._pairs))
-        total = 0.0
         for step in range(self._steps):
             rows = order[step * self._spec.batch_rows :][: self._spec.batch_rows]
-            total += self.step(rows, use_bank=number > 0)
+            self.step(rows, use_bank=number > 0)
             done = number * self._steps + step + 1
             progress(done, self._spec.passes * self._steps, "training steps")
-        return total / self._steps
+        return self._tally.means()
 
-    def step(self, rows: Tensor, use_bank: bool = False) -> float:
-        """One batch: first the discriminators, then the networks; returns the loss."""
+    def step(self, rows: Tensor, use_bank: bool = False) -> None:
+        """One batch: first the discriminators, then the networks."""
         labels = self._pairs.labels[rows]
         outputs = (
             self.label_net(labels),
@@ -99,16 +112,17 @@ class JointTrainer(nn.Module):
         )
         if self._spec.adversary:
             self._step_discriminators(*outputs)
-        loss = self._objective(outputs, labels, losses.likeness(self._pairs.bags[rows]))
+        terms = self._objective(outputs, labels, losses.likeness(self._pairs.bags[rows]))
         if self._spec.bank_rows:
             self.bank[:, rows] = torch.stack([output.code.detach() for output in outputs])
             if use_bank:
-                loss = loss + self._bank_term(outputs, labels)
+                terms["bank"] = self._bank_term(outputs, labels)
+        loss = total(terms)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
         self._rate.step()
-        return float(loss.detach())
+        self._tally.add({"loss": loss, **terms})
 
     def _step_discriminators(self, label: Output, image: Output, text: Output) -> None:
         real = label.feature.detach()
@@ -116,36 +130,43 @@ class JointTrainer(nn.Module):
             losses.discriminator(judge(real), judge(fake.feature.detach()))
             for judge, fake in zip(self.discriminators, (image, text), strict=True)
         ]
+        loss = torch.stack(terms).sum()
         self._adversary_optimiser.zero_grad()
-        torch.stack(terms).sum().backward()
+        loss.backward()
         self._adversary_optimiser.step()
+        self._tally.add({"discriminators": loss})
 
     def _objective(
         self, outputs: tuple[Output, Output, Output], labels: Tensor, targets: Tensor
-    ) -> Tensor:
-        """The weighted objective of all three networks on one batch."""
+    ) -> dict[str, Tensor]:
+        """The weighted terms of all three networks on one batch; their sum is the loss."""
         spec = self._spec
         _, image, text = outputs
         similar = losses.similarity(labels, labels).fill_diagonal_(1)
-        loss = spec.contrast_weight * losses.contrast(
-            image.code, text.code, targets, CONTRAST_SCALE / spec.bits
-        )
+        contrast = losses.contrast(image.code, text.code, targets, CONTRAST_SCALE / spec.bits)
         used = outputs if spec.lab_net else outputs[1:]
+        pairs, quantised, classified = [], [], []
         for position, left in enumerate(used):
-            for right in used[position:]:
-                pairwise = losses.balanced_nll(
-                    left.code, right.code, similar, spec.pair_scale / spec.bits
-                )
-                loss = loss + spec.similarity_weight * pairwise
-            quantised = losses.quantisation(left.code) / left.code.numel()
-            loss = loss + spec.quantisation_weight * quantised
-            classified = losses.cross_entropy(left.logits, labels)
-            loss = loss + spec.classification_weight * classified
+            pairs += [self._pair_term(left.code, right.code, similar) for right in used[position:]]
+            quantised.append(losses.quantisation(left.code) / left.code.numel())
+            classified.append(losses.cross_entropy(left.logits, labels))
+        terms = {
+            "contrast": spec.contrast_weight * contrast,
+            "pairs": spec.similarity_weight * torch.stack(pairs).sum(),
+            "quantisation": spec.quantisation_weight * torch.stack(quantised).sum(),
+            "classification": spec.classification_weight * torch.stack(classified).sum(),
+        }
         if spec.adversary:
-            for judge, fake in zip(self.discriminators, (image, text), strict=True):
-                # The judge's own gradients are dropped: its next step clears them first.
-                loss = loss + spec.adversary * losses.adversary(judge(fake.feature))
-        return loss
+            # The judges' own gradients are dropped: their next step clears them first.
+            judged = [
+                losses.adversary(judge(fake.feature))
+                for judge, fake in zip(self.discriminators, (image, text), strict=True)
+            ]
+            terms["adversary"] = spec.adversary * torch.stack(judged).sum()
+        return terms
+
+    def _pair_term(self, left: Tensor, right: Tensor, similar: Tensor) -> Tensor:
+        return losses.balanced_nll(left, right, similar, self.log_scale.exp(), self.bias)
 
     def _bank_term(self, outputs: tuple[Output, Output, Output], labels: Tensor) -> Tensor:
         """Pair terms of a batch's images and texts with a sample of the bank."""
@@ -157,8 +178,5 @@ class JointTrainer(nn.Module):
         couples = [(image, text_bank), (text, image_bank)]
         if spec.lab_net:
             couples += [(image, label_bank), (text, label_bank)]
-        terms = [
-            losses.balanced_nll(left.code, bank, similar, spec.pair_scale / spec.bits)
-            for left, bank in couples
-        ]
+        terms = [self._pair_term(left.code, bank, similar) for left, bank in couples]
         return spec.similarity_weight * torch.stack(terms).sum()

@@ -78,7 +78,9 @@ def adversary(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
-def balanced_nll(left: Tensor, right: Tensor, similar: Tensor, scale: float) -> Tensor:
+def balanced_nll(
+    left: Tensor, right: Tensor, similar: Tensor, scale: float | Tensor, bias: float | Tensor = 0.0
+) -> Tensor:
     """J2 as a mean in which similar and dissimilar pairs weigh one half each.
 
     Where labels are many, similar pairs are few, and a plain mean would be minimised by
@@ -88,10 +90,10 @@ def balanced_nll(left: Tensor, right: Tensor, similar: Tensor, scale: float) -> 
     ----------
     left, right : float32 (n, bits), (m, bits)
     similar : float32 (n, m) of 0 and 1
-    scale : float
-        Of the inner product, for the paper's 1/2.
+    scale, bias : float, or float32 ()
+        The pair's logit is scale <h, g> + bias; the paper's are 1/2 and 0.
     """
-    logits = scale * left @ right.T
+    logits = scale * left @ right.T + bias
     share = similar.mean().clamp(1e-6, 1 - 1e-6)
     weight = torch.where(similar > 0, 0.5 / share, 0.5 / (1 - share))
     return functional.binary_cross_entropy_with_logits(logits, similar, weight)

@@ -37,6 +37,11 @@ class Output(NamedTuple):
     """Of the classes, float32 (n, c)."""
 
 
+def output(feature: Tensor, code: Tensor, logits: Tensor) -> Output:
+    """An Output in float32, whatever precision a GPU worked in."""
+    return Output(feature.float(), code.float(), logits.float())
+
+
 class Head(nn.Module):
     """From a trunk's features to F, H and class logits, by batch norm."""
 
@@ -51,7 +56,7 @@ class Head(nn.Module):
         """Outputs for a trunk's features, float32 (n, 512)."""
         feature = self.feature(features)
         active = self.dropout(torch.relu(feature))
-        return Output(feature, self.code(active), self.classes(active))
+        return output(feature, self.code(active), self.classes(active))
 
 
 class VectorNet(nn.Module):
@@ -127,7 +132,7 @@ class PaperNet(nn.Module):
         """Outputs for vectors, float32 (n, inputs)."""
         feature = functional.relu(self.feature(self.body(vectors)))
         normed = self.norm(feature)
-        return Output(feature, torch.tanh(self.code(normed)), self.classes(normed))
+        return output(feature, torch.tanh(self.code(normed)), self.classes(normed))
 
 
 def _small_normal(module: nn.Module) -> None:

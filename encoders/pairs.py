@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -28,6 +28,22 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def rows(self, chosen: Tensor) -> TrainingSet:
+        """Copies of the chosen rows, int64 (m,), in their order."""
+        return TrainingSet(
+            images=self.images[chosen], bags=self.bags[chosen], labels=self.labels[chosen]
+        )
+
+    def to(self, device: torch.device) -> TrainingSet:
+        """The same pairs in a device's memory."""
+        return TrainingSet(
+            images=self.images.to(device), bags=self.bags.to(device), labels=self.labels.to(device)
+        )
+
+    def tensors(self, prefix: str = "") -> dict[str, Tensor]:
+        """The three by name."""
+        return {f"{prefix}{field.name}": getattr(self, field.name) for field in fields(self)}
 
 
 def read_pairs(
@@ -105,3 +121,24 @@ def label_sets(
             "Add a column of labels, or lower min_label_texts.",
         )
     return [tuple(word for word in words_of(text) if word in frequent) for text in texts]
+
+
+def set_aside(pairs: TrainingSet, spec: TrainSpec) -> tuple[TrainingSet, TrainingSet | None]:
+    """Pairs to train on, and ``validation_share`` of them, chosen by the seed, to judge by.
+
+    Raises
+    ------
+    SourceError
+        If either part would be too small.
+    """
+    if not spec.validation_share:
+        return pairs, None
+    held = round(len(pairs) * spec.validation_share)
+    if not held or len(pairs) - held < spec.batch_rows:
+        raise SourceError(
+            f"a validation share of {spec.validation_share} takes {held} of {len(pairs)} pairs",
+            f"at least one, and at least one batch of {spec.batch_rows} left to train on",
+            "Change validation_share, lower batch_rows, or train on more pairs.",
+        )
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(spec.seed))
+    return pairs.rows(order[held:].sort().values), pairs.rows(order[:held].sort().values)

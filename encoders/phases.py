@@ -1,11 +1,11 @@
 """The trainer of the presets ``paper`` and ``official``: one network at a time.
 
-Source: Li et al., CVPR 2018, algorithm 1: LabNet, then ImgNet and TexNet towards it, then
-the discriminators. What a phase reads of other networks is detached, as banks of whole
-data, so each optimiser moves one network.
+Source: Li et al., CVPR 2018, algorithm 1, in the order of the released code: LabNet, then by
+rounds the discriminators, ImgNet and TexNet towards LabNet. What a phase reads of other
+networks is detached, as banks of whole data, so each optimiser moves one network.
 
 Three cures for the collapse that users of the released code report: the summed objective
-is divided by n * B, LabNet is frozen after its first round, and its rate does not restart.
+is divided by n * B, LabNet is trained once and then frozen, and no rate ever restarts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from encoders.networks import (
     paper_tex_net,
 )
 from encoders.pairs import TrainingSet
+from encoders.passlog import Tally, total
 from ssah_index.types import Progress
 
-LABEL_PASSES = 10
-"""Of LabNet, in the first round only."""
-MODALITY_PASSES = 7
-"""Of ImgNet and of TexNet, every round."""
+JUDGED = 4
+"""Discriminators see one batch in so many: they tell features apart long before a pass ends,
+and with 19 million weights each they would take most of a round."""
 ENCODE_ROWS = 1024
 OFFICIAL_POSITIVE = 0.999
 """S of similar pairs in the released code."""
@@ -57,6 +57,9 @@ class PhaseTrainer(nn.Module):
     spec : TrainSpec
     """
 
+    image_net: nn.Module
+    text_net: nn.Module
+
     def __init__(self, pairs: TrainingSet, spec: TrainSpec) -> None:
         super().__init__()
         classes = pairs.labels.shape[1]
@@ -66,6 +69,7 @@ class PhaseTrainer(nn.Module):
         self.discriminators = nn.ModuleList([paper_discriminator(spec.hidden) for _ in range(2)])
         self._pairs = pairs
         self._spec = spec
+        self._tally = Tally()
         self._optimisers = {
             name: torch.optim.Adam(net.parameters(), rate, fused=True)
             for name, net, rate in (
@@ -81,19 +85,19 @@ class PhaseTrainer(nn.Module):
         """What holds state besides the weights, by name."""
         return dict(self._optimisers)
 
-    def run_pass(self, number: int, progress: Progress) -> float:
-        """Round ``number`` of phases; returns the mean loss of ImgNet's and TexNet's steps."""
+    def run_pass(self, number: int, progress: Progress) -> dict[str, float]:
+        """Round ``number`` of phases; returns the mean loss and terms of ImgNet's and TexNet's
+        steps, and of the others' the mean loss.
+        """
         self.train()
         if number == 0 and self._spec.lab_net:
-            for _ in range(LABEL_PASSES):
+            for _ in range(self._spec.label_passes):
                 self._label_pass(progress)
         bank = self.outputs(self.label_net, self._pairs.labels)
-        total = 0.0
-        for _ in range(MODALITY_PASSES):
-            total += self._modality_pass(self.image_net, self._pairs.images, 0, bank, progress)
-            total += self._modality_pass(self.text_net, self._pairs.bags, 1, bank, progress)
-            self._adversary_pass(bank, progress)
-        return total / (2 * MODALITY_PASSES)
+        self._adversary_pass(bank, progress)
+        self._modality_pass(self.image_net, self._pairs.images, 0, bank, progress)
+        self._modality_pass(self.text_net, self._pairs.bags, 1, bank, progress)
+        return self._tally.means()
 
     @staticmethod
     @torch.no_grad()
@@ -106,7 +110,7 @@ class PhaseTrainer(nn.Module):
         spec = self._spec
         order = torch.randperm(len(self._pairs))
         self._done += 1
-        total = LABEL_PASSES + 3 * MODALITY_PASSES * spec.passes
+        total = spec.label_passes + 3 * spec.passes
         progress(min(self._done, total), total, "training passes")
         return list(order.split(spec.batch_rows))[: len(order) // spec.batch_rows]
 
@@ -116,26 +120,31 @@ class PhaseTrainer(nn.Module):
         for rows in self._batches(progress):
             out = self.label_net(self._pairs.labels[rows])
             bank.feature[rows], bank.code[rows] = out.feature.detach(), out.code.detach()
-            self._descend("label", self.objective(out, bank, rows))
+            loss = self._descend("label", self.objective(out, bank, rows))
+            self._tally.add({"label_net": loss})
 
     def _modality_pass(
         self, net: nn.Module, inputs: Tensor, judge: int, bank: Output, progress: Progress
-    ) -> float:
+    ) -> None:
         name = ("image", "text")[judge]
-        total = 0.0
         batches = self._batches(progress)
         own = bank if self._spec.lab_net else self.outputs(net, inputs)
         for rows in batches:
             out = net(inputs[rows])
             if not self._spec.lab_net:
                 own.feature[rows], own.code[rows] = out.feature.detach(), out.code.detach()
-            loss = self.objective(out, own, rows)
+            terms = self.objective(out, own, rows)
             if self._spec.adversary:
-                fake = self.discriminators[judge](out.feature)
-                loss = loss + self._spec.adversary * losses.adversary(fake)
-            self._descend(name, loss)
-            total += float(loss.detach())
-        return total / len(batches)
+                terms["adversary"] = self._adversary_term(judge, out.feature)
+            loss = self._descend(name, terms)
+            self._tally.add({"loss": loss, **terms})
+
+    def _adversary_term(self, judge: int, feature: Tensor) -> Tensor:
+        """The generator's term; the judge's own gradients are not even computed."""
+        net = self.discriminators[judge].requires_grad_(False)
+        term = self._spec.adversary * losses.adversary(net(feature))
+        net.requires_grad_(True)
+        return term
 
     def _adversary_pass(self, bank: Output, progress: Progress) -> None:
         """Both discriminators learn to tell label features from the modality's."""
@@ -148,30 +157,38 @@ class PhaseTrainer(nn.Module):
                 (self.text_net, self._pairs.bags),
             )
         ]
-        for rows in self._batches(progress):
-            terms = [
-                losses.discriminator(judge(bank.feature[rows]), judge(fake[rows]))
-                for judge, fake in zip(self.discriminators, features, strict=True)
-            ]
-            self._descend("adversary", torch.stack(terms).sum())
+        for rows in self._batches(progress)[::JUDGED]:
+            terms = {
+                name: losses.discriminator(judge(bank.feature[rows]), judge(fake[rows]))
+                for name, judge, fake in zip(
+                    ("image", "text"), self.discriminators, features, strict=True
+                )
+            }
+            self._tally.add({"discriminators": self._descend("adversary", terms)})
 
-    def objective(self, out: Output, bank: Output, rows: Tensor) -> Tensor:
-        """Equations 2 and 3 on one batch against the whole bank, divided by n * B."""
+    def objective(self, out: Output, bank: Output, rows: Tensor) -> dict[str, Tensor]:
+        """Terms of equations 2 and 3 on one batch against the whole bank, divided by n * B."""
         spec, labels = self._spec, self._pairs.labels
         official = spec.preset == "official"
         similar = losses.similarity(labels, labels[rows], OFFICIAL_POSITIVE if official else 1.0)
         pair = losses.pairwise_squared if official else losses.pairwise_nll
         half = 0.5 if official else 1.0
-        total = spec.similarity_weight * pair(bank.feature, out.feature, similar)
-        total = total + spec.similarity_weight * pair(bank.code, out.code, similar)
-        total = total + spec.quantisation_weight * half * losses.quantisation(out.code)
-        scores = torch.sigmoid(out.logits)
-        classified = losses.classification(scores, labels[rows])
-        total = total + spec.classification_weight * half * classified
-        return total / similar.numel()
+        feature_pairs = pair(bank.feature, out.feature, similar)
+        code_pairs = pair(bank.code, out.code, similar)
+        quantised = half * losses.quantisation(out.code)
+        classified = half * losses.classification(torch.sigmoid(out.logits), labels[rows])
+        return {
+            "feature_pairs": spec.similarity_weight * feature_pairs / similar.numel(),
+            "pairs": spec.similarity_weight * code_pairs / similar.numel(),
+            "quantisation": spec.quantisation_weight * quantised / similar.numel(),
+            "classification": spec.classification_weight * classified / similar.numel(),
+        }
 
-    def _descend(self, name: str, loss: Tensor) -> None:
+    def _descend(self, name: str, terms: dict[str, Tensor]) -> Tensor:
+        """One step of an optimiser; returns the loss."""
+        loss = total(terms)
         optimiser = self._optimisers[name]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        return loss

@@ -28,10 +28,11 @@ class Ssah:
         report: Callable[[str], None],
         progress: Progress,
         resume: Path | None = None,
+        log: Path | None = None,
     ) -> SsahEncoder:
         """Train on labelled pairs."""
         spec = TrainSpec.of(options)
-        return train(items, spec, report=report, progress=progress, resume=resume)
+        return train(items, spec, report=report, progress=progress, resume=resume, log=log)
 
     def evaluate(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +12,13 @@ import torch
 
 from encoders import checkpoint
 from encoders.config import TrainSpec
+from encoders.devices import bring_home, choose_device, precision, settle
 from encoders.export import SsahEncoder
 from encoders.joint import JointTrainer
-from encoders.pairs import TrainingSet, read_pairs
+from encoders.pairs import TrainingSet, read_pairs, set_aside
+from encoders.passlog import PassLog
 from encoders.phases import PhaseTrainer
+from encoders.validation import Choice, Scores, collapse
 from ssah_index.errors import SpecError
 from ssah_index.types import Item, Progress
 
@@ -28,6 +32,9 @@ def fit(
     report: Callable[[str], None],
     progress: Progress,
     resume: Path | None = None,
+    validation: TrainingSet | None = None,
+    log: Path | None = None,
+    device: str = "auto",
 ) -> Trainer:
     """Train the networks of a preset.
 
@@ -43,16 +50,25 @@ def fit(
         A checkpoint: read if it is there and of this very run, written after every pass.
         A run that is killed and started again ends in the same weights, bit for bit, on a
         CPU with the same number of threads.
+    validation : TrainingSet, optional
+        Pairs held out: the networks returned are those of the pass that ranks them best,
+        and a run whose codes collapse is stopped. None: those of the last pass.
+    log : Path, optional
+        A CSV file with a row a pass: seconds, mean loss and terms, validation scores.
+    device : {"auto", "cpu", "cuda"}
+        "auto" is a GPU where there is one; there, passes run in bfloat16, compiled.
 
     Returns
     -------
     Trainer
-        Its ``image_net`` and ``text_net`` are trained.
+        On the CPU; its ``image_net`` and ``text_net`` are trained.
 
     Raises
     ------
     SpecError
-        If a preset of the paper is asked for on pixels.
+        If a preset of the paper is asked for on pixels, or there is no such device.
+    CollapseError
+        If codes collapse and ``spec.stop_on_collapse``.
     """
     if spec.preset != "modern" and pairs.images.ndim == 4:
         raise SpecError(
@@ -60,19 +76,77 @@ def fit(
             "image features: its trunk is not part of this release",
             "Use preset modern, or train on features.",
         )
-    with torch.random.fork_rng(devices=[]):
+    place = choose_device(device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(spec.seed)
-        trainer = (JointTrainer if spec.preset == "modern" else PhaseTrainer)(pairs, spec)
-        run = checkpoint.fingerprint(
-            asdict(spec), {"images": pairs.images, "bags": pairs.bags, "labels": pairs.labels}
-        )
-        first = 0 if resume is None else checkpoint.restore(resume, run, trainer)
-        for number in range(first, spec.passes):
-            mean_loss = trainer.run_pass(number, progress)
-            report(f"pass {number + 1} of {spec.passes}: loss {mean_loss:.3f}")
-            if resume is not None:
-                checkpoint.keep(resume, run, number + 1, trainer)
+        kind = JointTrainer if spec.preset == "modern" else PhaseTrainer
+        trainer = kind(pairs.to(place), spec)
+        settle(trainer, place)
+        run = Run(trainer, pairs, validation, spec, resume, log, place)
+        while not run.finished:
+            report(run.advance(progress))
+        report(run.finish())
     return trainer
+
+
+class Run:
+    """One training run from pass to pass, with what it keeps of each.
+
+    Parameters are those of `fit`; ``trainer`` is on ``device`` already.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        pairs: TrainingSet,
+        validation: TrainingSet | None,
+        spec: TrainSpec,
+        resume: Path | None,
+        log: Path | None,
+        device: torch.device,
+    ) -> None:
+        self._trainer = trainer
+        self._spec = spec
+        self._resume = resume
+        self._device = device
+        self._choice = Choice(validation, pairs, spec, device)
+        self._parts = {"trainer": trainer, **trainer.optimisers(), "choice": self._choice}
+        held_out = {} if validation is None else validation.tensors("validation_")
+        self._name = checkpoint.fingerprint(asdict(spec), pairs.tensors() | held_out)
+        self._passes = 0
+        if resume is not None:
+            self._passes = checkpoint.restore(resume, self._name, self._parts, device)
+        self._log = None if log is None else PassLog(log, self._passes)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all passes are run, or validation has not improved for long enough."""
+        return self._passes == self._spec.passes or self._choice.settled
+
+    def advance(self, progress: Progress) -> str:
+        """Run one pass, score it, log it and keep it; returns a line about it."""
+        number = self._passes + 1
+        begun = time.perf_counter()
+        with precision(self._device):
+            means = self._trainer.run_pass(self._passes, progress)
+        seconds = round(time.perf_counter() - begun, 2)
+        scores = self._choice.judge(number, self._trainer)
+        if self._log is not None:
+            judged = dict.fromkeys(Scores.names()) if scores is None else asdict(scores)
+            self._log.add({"pass": number, "seconds": seconds, **means, **judged})
+        if scores is not None and scores.collapsed and self._spec.stop_on_collapse:
+            raise collapse(number, scores, self._spec)
+        self._passes = number
+        if self._resume is not None:
+            checkpoint.keep(self._resume, self._name, number, self._parts, self._device)
+        told = f"pass {number} of {self._spec.passes}: loss {means['loss']:.3f}"
+        return told if scores is None else f"{told}, {scores}"
+
+    def finish(self) -> str:
+        """Take up the networks of the best pass; returns a line about the run."""
+        self._choice.apply(self._trainer)
+        bring_home(self._trainer, self._device)
+        return f"trained {self._passes} of {self._spec.passes} passes{self._choice}"
 
 
 def train(
@@ -82,6 +156,8 @@ def train(
     report: Callable[[str], None],
     progress: Progress,
     resume: Path | None = None,
+    log: Path | None = None,
+    device: str = "auto",
 ) -> SsahEncoder:
     """Train SSAH on labelled pairs.
 
@@ -90,7 +166,8 @@ def train(
     items : sequence of Item
         Those with an image and a text are trained on.
     spec : TrainSpec
-    report, progress, resume
+        Its ``validation_share`` of the pairs is set aside to choose a pass by.
+    report, progress, resume, log, device
         As `fit` takes them.
 
     Returns
@@ -102,9 +179,21 @@ def train(
     ------
     SourceError
         If there is too little to train on.
+    SpecError, CollapseError
+        As `fit` does.
     """
     pairs, vocabulary, names = read_pairs(items, spec, report, progress)
-    trainer = fit(pairs, spec, report=report, progress=progress, resume=resume)
+    pairs, validation = set_aside(pairs, spec)
+    trainer = fit(
+        pairs,
+        spec,
+        report=report,
+        progress=progress,
+        resume=resume,
+        validation=validation,
+        log=log,
+        device=device,
+    )
     if resume is not None:
         resume.unlink(missing_ok=True)
     return SsahEncoder(spec, vocabulary, names, trainer.image_net, trainer.text_net)

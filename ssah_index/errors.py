@@ -15,6 +15,7 @@ SsahError
 │   ├── ConflictError                  another writer won too often
 │   └── WriteFailedError               disk full, read-only or not permitted
 ├── EncoderError (ValueError)          choose another encoder
+│   └── CollapseError (RuntimeError)   train again with other options
 └── MissingExtraError (ImportError)    install an optional part
 
 Relies on nothing, so that every layer may import it.
@@ -105,6 +106,10 @@ class WriteFailedError(StoreError):
 
 class EncoderError(SsahError, ValueError):
     """The encoder is unknown, damaged, or not the one the store was built with."""
+
+
+class CollapseError(EncoderError, RuntimeError):
+    """Training has made codes that say nothing of the items, and cannot recover."""
 
 
 class MissingExtraError(SsahError, ImportError):

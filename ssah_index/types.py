@@ -115,10 +115,12 @@ class EncoderKind(Protocol):
         report: Callable[[str], None],
         progress: Progress,
         resume: Path | None = None,
+        log: Path | None = None,
     ) -> Encoder:
         """Train on labelled pairs and return the finished encoder.
 
-        ``resume`` names a checkpoint to go on from, kept up to date, removed at the end.
+        ``resume`` names a checkpoint to go on from, kept up to date, removed at the end;
+        ``log`` a CSV file that gets a row a pass.
         """
 
     def evaluate(

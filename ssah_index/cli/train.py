@@ -23,6 +23,12 @@ from ssah_index.types import Item
 @click.option("--bits", default=64, show_default=True, help="Code width, a multiple of 8.")
 @click.option("--passes", type=int, help="Passes over the data; 0 leaves it untrained.")
 @click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of the pairs held out to choose the best pass by; default: none.",
+)
+@click.option("--log", type=click.Path(path_type=Path), help="CSV file with a row a pass.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     source: Path,
@@ -31,6 +37,8 @@ def command(
     bits: int,
     passes: int | None,
     seed: int,
+    validation: float | None,
+    log: Path | None,
     quiet: bool,
 ) -> None:
     """Train an encoder on SOURCE and write it to the folder ENCODER.
@@ -51,7 +59,8 @@ def command(
     items = [row for row in rows if isinstance(row, Item)]
     if not quiet and len(items) < len(rows):
         say(f"{len(rows) - len(items)} of {len(rows)} rows cannot be read and are left out")
-    options = {"bits": bits, "seed": seed} | ({} if passes is None else {"passes": passes})
+    chosen = {"bits": bits, "seed": seed, "passes": passes, "validation_share": validation}
+    options = {name: value for name, value in chosen.items() if value is not None}
     with progress(quiet) as show:
         trained = encoder_kind("ssah").train(
             items,
@@ -59,6 +68,7 @@ def command(
             report=(lambda _: None) if quiet else say,
             progress=show,
             resume=encoder.with_name(f"{encoder.name}.checkpoint"),
+            log=log,
         )
     with writing(encoder):
         temporary = encoder.with_name(f".{encoder.name}.{uuid.uuid4().hex[:8]}.new")

@@ -213,10 +213,11 @@ def _print_columns(title: str, corner: str, columns: Mapping[str, Mapping[str, A
 def _cells(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Numbers by name; lists, which curves are, do not fit a cell."""
     for name, value in figures.items():
+        label = name.replace("_", " ")
         if isinstance(value, Mapping):
-            yield from ((f"{name} {key}", cell) for key, cell in _cells(value))
+            yield from ((f"{label} {key}", cell) for key, cell in _cells(value))
         elif isinstance(value, (int, float)):
-            yield name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+            yield label, f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def _tell_failures(failures: Sequence[Failure]) -> None:

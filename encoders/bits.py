@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from ssah_index.errors import InputError
 from ssah_index.types import Codes
 
 Floats = NDArray[np.float64]
+
+BATCH_BITS = 1 << 22
+"""Bits unpacked at once: at most about 40 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +34,18 @@ class BitReport:
     distinct: int
     """Number of different codes."""
 
+    def summary(self) -> dict[str, Any]:
+        """The figures without those of single bits."""
+        return {
+            "balance_min": float(self.balance.min()),
+            "balance_mean": float(self.balance.mean()),
+            "balance_max": float(self.balance.max()),
+            "entropy_mean": float(self.entropy.mean()),
+            "constant": self.constant,
+            "correlation": self.correlation,
+            "distinct": self.distinct,
+        }
+
 
 def bit_report(codes: Codes) -> BitReport:
     """Measure balance, entropy, redundancy and distinctness.
@@ -40,18 +57,23 @@ def bit_report(codes: Codes) -> BitReport:
 
     Notes
     -----
-    Peak memory is 9 bytes a bit: float64 of the unpacked codes.
+    Codes are unpacked BATCH_BITS at a time; telling them apart takes three copies of the
+    packed codes.
     """
     codes = as_codes(codes)
     _refuse_empty(codes)
-    signs = unpack(codes, "signs").astype(np.float64)
-    balance = (signs.mean(axis=0) + 1) / 2
+    n, bits = len(codes), 8 * codes.shape[1]
+    sums, products = np.zeros(bits), np.zeros((bits, bits))
+    for signs in _batches(codes):
+        sums += signs.sum(axis=0)
+        products += signs.T @ signs  # whole numbers below 2^24: exact in float32
+    balance = (sums / n + 1) / 2
     varies = (balance > 0) & (balance < 1)
     return BitReport(
         balance=balance,
         entropy=_entropy(balance),
         constant=int((~varies).sum()),
-        correlation=_mean_correlation(signs[:, varies]),
+        correlation=_mean_correlation(n, sums[varies], products[np.ix_(varies, varies)]),
         distinct=len(np.unique(codes, axis=0)),
     )
 
@@ -63,14 +85,21 @@ def _entropy(share: Floats) -> Floats:
     return np.asarray(-share * np.log2(inner) - (1 - share) * np.log2(other))
 
 
-def _mean_correlation(signs: Floats) -> float:
-    bits = signs.shape[1]
+def _mean_correlation(n: int, sums: Floats, products: Floats) -> float:
+    """Over pairs of bits, from the sums of n signs and of their products."""
+    bits = len(sums)
     if bits < 2:
         return float("nan")
-    centred = signs - signs.mean(axis=0)
-    centred /= np.sqrt((centred**2).sum(axis=0))
-    matrix = np.abs(centred.T @ centred)
+    spread = np.sqrt(n * n - sums * sums)
+    matrix = np.abs((n * products - np.outer(sums, sums)) / np.outer(spread, spread))
     return float((matrix.sum() - np.trace(matrix)) / (bits * (bits - 1)))
+
+
+def _batches(codes: Codes) -> Iterator[NDArray[np.float32]]:
+    """Signs of codes, float32 (batch, bits)."""
+    size = max(BATCH_BITS // (8 * codes.shape[1]), 1)
+    for start in range(0, len(codes), size):
+        yield unpack(codes[start : start + size], "signs").astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,11 +136,17 @@ def modality_gap(image_codes: Codes, text_codes: Codes) -> ModalityGap:
     _refuse_empty(images)
     n = len(images)
     paired = float(np.bitwise_count(images ^ texts).sum() / n)
-    ones, others = unpack(images).mean(axis=0), unpack(texts).mean(axis=0)
+    ones, others = _shares(images), _shares(texts)
     # A bit differs in this share of all n * n pairs; partners are taken out below.
     everyone = float((ones * (1 - others) + (1 - ones) * others).sum())
     unpaired = (n * everyone - paired) / (n - 1) if n > 1 else float("nan")
     return ModalityGap(paired=paired, unpaired=unpaired)
+
+
+def _shares(codes: Codes) -> Floats:
+    """Share of ones of each bit, (bits,)."""
+    sums = np.sum([signs.sum(axis=0, dtype=np.float64) for signs in _batches(codes)], axis=0)
+    return np.asarray((sums / len(codes) + 1) / 2)
 
 
 def _refuse_empty(codes: Codes) -> None:

@@ -122,6 +122,22 @@ def _expected_hits(task: Retrieval, last: NDArray[np.int64]) -> Floats:
     return np.where(relevant.any(axis=1, keepdims=True), hits, np.nan)
 
 
+def import_matplotlib(module: str) -> Any:
+    """A module of matplotlib.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        raise MissingExtraError(
+            "matplotlib is not installed", "it for plots", "Run: pip install 'ssah-index[evaluate]'"
+        ) from error
+
+
 def plot_radius_curves(curves: Mapping[str, RadiusCurve], path: Path) -> None:
     """Draw precision over recall, one line a name, to a PNG file."""
     lines = {
@@ -140,13 +156,8 @@ def plot_precision_at(ranks: Sequence[int], lines: Mapping[str, Floats], path: P
 def _plot(
     lines: Mapping[str, tuple[Floats, Floats]], across: str, upwards: str, path: Path
 ) -> None:
-    try:
-        # A Figure of its own: pyplot would keep state and choose a window system.
-        figure: Any = importlib.import_module("matplotlib.figure").Figure(figsize=(5, 4))
-    except ImportError as error:
-        raise MissingExtraError(
-            "matplotlib is not installed", "it for plots", "pip install matplotlib"
-        ) from error
+    # A Figure of its own: pyplot would keep state and choose a window system.
+    figure = import_matplotlib("figure").Figure(figsize=(5, 4))
     axes = figure.add_subplot()
     for name, (x, y) in lines.items():
         axes.plot(x, y, label=name, marker=".")

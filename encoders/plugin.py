@@ -6,11 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from encoders.config import TrainSpec
-from encoders.evaluate import mean_average_precision
+from encoders.curves import import_matplotlib
+from encoders.evaluate import evaluate
 from encoders.export import SsahEncoder
+from encoders.report import plot
 from encoders.train import train
-from ssah_index.types import Codes, Item, Progress
+from ssah_index.types import Item, Labelled, Modality, Progress
 
 
 class Ssah:
@@ -36,13 +41,19 @@ class Ssah:
 
     def evaluate(
         self,
-        query_codes: Codes,
-        query_labels: Sequence[tuple[str, ...]],
-        database_codes: Codes,
-        database_labels: Sequence[tuple[str, ...]],
-    ) -> float:
-        """Mean average precision over the whole ranking."""
-        return mean_average_precision(query_codes, query_labels, database_codes, database_labels)
+        queries: Mapping[Modality, Labelled],
+        database: Mapping[Modality, Labelled],
+        *,
+        pairs: NDArray[np.int64] | None = None,
+        plots: Path | None = None,
+    ) -> dict[str, Any]:
+        """The figures of `encoders.report.Report`, and its plots."""
+        if plots is not None:
+            import_matplotlib("figure")  # refuses before the work, not after it
+        report = evaluate(queries, database, pairs=pairs)
+        if plots is not None:
+            plot(report, plots)
+        return report.to_json()
 
 
 kind = Ssah()

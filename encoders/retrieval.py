@@ -120,19 +120,27 @@ class Retrieval:
     def order(self, batch: slice) -> NDArray[np.int64]:
         """Database rows by rank, best first, ties in database order; int64 (batch, n)."""
         if self.asymmetric:
-            signs, place = self._distinct_signs
-            # One score a distinct code: BLAS need not round equal columns alike.
-            scores = self.queries[batch].astype(np.float64) @ signs.T
-            return np.argsort(-scores[:, place], axis=1, kind="stable")
+            return self._asymmetric_order(batch)
         distances = self.distances(batch)
         narrow = distances.astype(np.uint8) if self.bits < 256 else distances
         return np.argsort(narrow, axis=1, kind="stable")  # a radix sort for so few bits
 
+    def _asymmetric_order(self, batch: slice) -> NDArray[np.int64]:
+        activations = self.queries[batch].astype(np.float64)
+        # One score a distinct code: BLAS need not round equal columns alike.
+        distinct, place = self._distinct
+        scores = np.empty((len(activations), len(distinct)))
+        size = max(BATCH_PAIRS // self.bits, 1)
+        for start in range(0, len(distinct), size):
+            part = slice(start, start + size)
+            scores[:, part] = activations @ unpack(distinct[part], "signs").T.astype(np.float64)
+        return np.argsort(-scores[:, place], axis=1, kind="stable")
+
     @cached_property
-    def _distinct_signs(self) -> tuple[Floats, NDArray[np.int64]]:
-        """Signs of the distinct codes, float64 (m, bits), and the place of each row in them."""
+    def _distinct(self) -> tuple[Codes, NDArray[np.int64]]:
+        """The distinct codes, uint8 (m, nbytes), and the place of each row in them."""
         distinct, place = np.unique(self.database, axis=0, return_inverse=True)
-        return unpack(distinct, "signs").astype(np.float64), place.reshape(-1)
+        return distinct, place.reshape(-1)
 
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Items and relevant items at each distance.

@@ -45,13 +45,13 @@ def encoder_kind(name: str) -> EncoderKind:
     return kind
 
 
-def load_encoder(folder: Path) -> Encoder:
-    """Open an encoder folder, whatever its kind.
+def kind_of(folder: Path) -> EncoderKind:
+    """The kind of the encoder in a folder.
 
     Raises
     ------
     EncoderError
-        If there is no encoder, or it cannot be read.
+        If there is no encoder, or its kind is not installed.
     """
     try:
         name = json.loads((folder / SPEC_FILE).read_bytes())["kind"]
@@ -61,4 +61,15 @@ def load_encoder(folder: Path) -> Encoder:
             f"a folder with an {SPEC_FILE} that names its kind",
             "Make one with: ssah-index train INPUT ENCODER",
         ) from error
-    return encoder_kind(name).load(folder)
+    return encoder_kind(name)
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Open an encoder folder, whatever its kind.
+
+    Raises
+    ------
+    EncoderError
+        If there is no encoder, or it cannot be read.
+    """
+    return kind_of(folder).load(folder)

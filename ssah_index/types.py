@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,30 @@ class Encoder(Protocol):
         """Write everything needed to load it again."""
 
 
+@runtime_checkable
+class RealEncoder(Encoder, Protocol):
+    """An encoder that also gives the real values whose signs are its codes."""
+
+    def activations(
+        self, modality: Modality, batch: Sequence[Any]
+    ) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
+        """Float32 (len(batch) - len(failures), bits), and failures; as `encode` gives codes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labelled:
+    """Codes of one modality, and what they are judged by."""
+
+    codes: Codes
+    """(n, nbytes)."""
+    labels: Sequence[tuple[str, ...]]
+    """n times the names of an item's classes; () makes it relevant to nothing."""
+    activations: NDArray[np.float32] | None = None
+    """(n, bits) whose signs are the codes; of queries, where the encoder gives them."""
+    seen: NDArray[np.bool_] | None = None
+    """(n,) True for what training has seen; of a database, where it is known."""
+
+
 class EncoderKind(Protocol):
     """What an entry point of the group ``ssah_index.encoders`` offers."""
 
@@ -125,12 +149,32 @@ class EncoderKind(Protocol):
 
     def evaluate(
         self,
-        query_codes: Codes,
-        query_labels: Sequence[tuple[str, ...]],
-        database_codes: Codes,
-        database_labels: Sequence[tuple[str, ...]],
-    ) -> float:
-        """Mean average precision over the whole ranking, between 0 and 1."""
+        queries: Mapping[Modality, Labelled],
+        database: Mapping[Modality, Labelled],
+        *,
+        pairs: NDArray[np.int64] | None = None,
+        plots: Path | None = None,
+    ) -> dict[str, Any]:
+        """Judge codes by labels: what shares one with the query is relevant to it.
+
+        Parameters
+        ----------
+        queries, database : mapping of modality to Labelled
+            Disjoint; one modality or both.
+        pairs : int64 (m, 2), optional
+            Database rows of an image and of a text that are one item.
+        plots : Path, optional
+            An existing folder to draw curves into, as PNG files.
+
+        Returns
+        -------
+        dict
+            Plain data, ready for JSON. ``directions`` maps "text->image" and so on to
+            figures by name; ``map`` among them is the mean average precision, 0 to 1.
+            ``codes`` maps each modality of the database to figures of its bits, ``gap``
+            has the distances of pairs, in bits, or is None, and ``collapsed`` says
+            whether the codes tell items apart no better than chance, None if unknown.
+        """
 
 
 class Progress(Protocol):

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -65,14 +65,19 @@ def print_values(values: Iterable[str]) -> None:
     print_text("".join(value + "\n" for value in values))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Data as a table for a terminal."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: Collection[str] = ("rank", "distance"),
+) -> None:
+    """Data as a table for a terminal; the columns of numbers are named in ``right``."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=_plain_cell(title), title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in ("rank", "distance") else "left")
+        table.add_column(column, justify="right" if column in right else "left")
     for row in rows:
         table.add_row(*(_plain_cell("" if cell is None else str(cell)) for cell in row))
     console = Console()

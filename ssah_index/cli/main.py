@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "Train an encoder on pairs of images and texts.",
     "build": "Build a store from a folder of images or a table of texts.",
     "query": "Find the nearest items to texts, images or codes.",
+    "eval": "Judge a store by labelled items that it does not hold.",
     "info": "Show what a store holds, and which rows failed.",
     "demo": "Train, build and query on real icons, start to end.",
 }
@@ -33,6 +34,7 @@ Exit codes:
   1    query --exit-status: some query had no hit
   2    wrong usage or input
   3    done, but some rows failed; each is named and counted
+       eval: or the codes have collapsed
   4    store or encoder missing, damaged or not matching
   5    disk full, read-only or not permitted
   130  interrupted

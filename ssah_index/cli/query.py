@@ -14,8 +14,7 @@ import numpy as np
 
 from ssah_index.cli.console import is_terminal, print_lines, print_table, print_values, say
 from ssah_index.codes import as_codes, check_k_and_radius
-from ssah_index.errors import CodeError, EncoderError, QueryError
-from ssah_index.plugins import load_encoder
+from ssah_index.errors import CodeError, QueryError
 from ssah_index.search import Searcher, open_store
 from ssah_index.types import MODALITIES, Codes, Encoder, Modality, other_modality
 
@@ -170,7 +169,7 @@ class _Answerer:
 
     def _encode(self, kind: Modality, values: Sequence[str]) -> tuple[Codes, dict[int, str]]:
         if self._encoder is None:
-            self._encoder = _stored_encoder(self._searcher)
+            self._encoder = self._searcher.store.load_encoder()
         batch = [Path(value) for value in values] if kind == "image" else list(values)
         codes, failures = self._encoder.encode(kind, batch)
         return codes, dict(failures)
@@ -205,25 +204,6 @@ class _Answerer:
         else:
             columns = ("rank", "distance", *COLUMNS)
             print_table(value, columns, ([hit[c] for c in columns] for hit in hits))
-
-
-def _stored_encoder(searcher: Searcher) -> Encoder:
-    """The encoder inside the store, if it is the one its codes were made with."""
-    folder = searcher.store.encoder_folder
-    if folder is None:
-        raise EncoderError(
-            f"{searcher.store.path} carries no encoder",
-            "one, to encode texts and images",
-            "Query it with --code.",
-        )
-    encoder = load_encoder(folder)
-    if encoder.fingerprint != searcher.store.format.encoder:
-        raise EncoderError(
-            f"the encoder in {folder} has fingerprint {encoder.fingerprint}",
-            f"{searcher.store.format.encoder}, which made the codes",
-            "Restore the encoder folder from a copy.",
-        )
-    return encoder
 
 
 def _stdin_batches() -> Iterator[list[str]]:

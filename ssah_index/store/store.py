@@ -17,13 +17,16 @@ from ssah_index.codes import check_bits
 from ssah_index.errors import (
     ConflictError,
     CorruptError,
+    EncoderError,
     FormatError,
     StoreExistsError,
     StoreMissingError,
 )
+from ssah_index.plugins import load_encoder
 from ssah_index.store.files import fsync_folder, make_folder, seal_file, write_file, writing
 from ssah_index.store.manifest import Manifest, SegmentEntry, generations, publish, read_manifest
 from ssah_index.store.snapshot import Snapshot
+from ssah_index.types import Encoder
 
 FORMAT_VERSION = 1
 COMMIT_ATTEMPTS = 200
@@ -160,6 +163,30 @@ class Store:
         """Where the encoder lies, if the store carries one."""
         folder = self.path / "encoder"
         return folder if folder.is_dir() else None
+
+    def load_encoder(self) -> Encoder:
+        """Open the encoder inside the store.
+
+        Raises
+        ------
+        EncoderError
+            If there is none, or it is not the one that made the store's codes.
+        """
+        folder = self.encoder_folder
+        if folder is None:
+            raise EncoderError(
+                f"{self.path} carries no encoder",
+                "one, to encode texts and images",
+                "Search it by codes, or build it again with an encoder.",
+            )
+        encoder = load_encoder(folder)
+        if encoder.fingerprint != self.format.encoder:
+            raise EncoderError(
+                f"the encoder in {folder} has fingerprint {encoder.fingerprint}",
+                f"{self.format.encoder}, which made the codes",
+                "Restore the encoder folder from a copy.",
+            )
+        return encoder
 
     def newest(self) -> Manifest:
         """The newest generation's manifest."""

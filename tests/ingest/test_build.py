@@ -107,7 +107,9 @@ def test_a_killed_build_leaves_a_store_that_opens_and_goes_on(source, tmp_path, 
 def test_another_source_or_encoder_is_refused(source, tmp_path):
     path = tmp_path / "s.ssah"
     build(open_reader(source), path, HashEncoder(), spec=SPEC)
-    with pytest.raises(EncoderError, match="hash-64-other"):
+    with pytest.raises(
+        EncoderError, match="begun with encoder hash-64-, this one is hash-64-other"
+    ):
         build(open_reader(source), path, HashEncoder(salt="other"), spec=SPEC)
     (source / "99.png").write_bytes(b"new")
     with pytest.raises(StoreExistsError, match="another input"):

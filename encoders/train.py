@@ -52,13 +52,13 @@ def fit(
     Raises
     ------
     SpecError
-        If a preset of the paper is asked for on pixels.
+        If a preset of the paper is asked for on pixels without a named trunk.
     """
-    if spec.preset != "modern" and pairs.images.ndim == 4:
+    if spec.preset != "modern" and pairs.images.ndim == 4 and not spec.fine_tune:
         raise SpecError(
             f"preset {spec.preset!r} on pixels",
-            "image features: its trunk is not part of this release",
-            "Use preset modern, or train on features.",
+            "image features, or a named trunk",
+            "Name an image_trunk, or use preset modern.",
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -103,8 +103,8 @@ def train(
     SourceError
         If there is too little to train on.
     """
-    pairs, vocabulary, names = read_pairs(items, spec, report, progress)
+    pairs, inputs, names = read_pairs(items, spec, report, progress)
     trainer = fit(pairs, spec, report=report, progress=progress, resume=resume)
     if resume is not None:
         resume.unlink(missing_ok=True)
-    return SsahEncoder(spec, vocabulary, names, trainer.image_net, trainer.text_net)
+    return SsahEncoder(spec, inputs, names, trainer.image_net, trainer.text_net)

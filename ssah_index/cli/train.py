@@ -23,6 +23,13 @@ from ssah_index.types import Item
 @click.option("--bits", default=64, show_default=True, help="Code width, a multiple of 8.")
 @click.option("--passes", type=int, help="Passes over the data; 0 leaves it untrained.")
 @click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+@click.option(
+    "--image-trunk",
+    help="What images go through: pixels (default), efficientnet-lite0, efficientnet-lite2, "
+    "cnn-f:PATH, vgg-19:PATH, timm:NAME or open_clip:NAME/WEIGHTS.",
+)
+@click.option("--fine-tune", is_flag=True, help="Train the named trunk too.")
+@click.option("--text-encoder", help="What texts go through: bag (default) or minilm.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     source: Path,
@@ -31,6 +38,9 @@ def command(
     bits: int,
     passes: int | None,
     seed: int,
+    image_trunk: str | None,
+    fine_tune: bool,
+    text_encoder: str | None,
     quiet: bool,
 ) -> None:
     """Train an encoder on SOURCE and write it to the folder ENCODER.
@@ -51,7 +61,15 @@ def command(
     items = [row for row in rows if isinstance(row, Item)]
     if not quiet and len(items) < len(rows):
         say(f"{len(rows) - len(items)} of {len(rows)} rows cannot be read and are left out")
-    options = {"bits": bits, "seed": seed} | ({} if passes is None else {"passes": passes})
+    chosen = {
+        "bits": bits,
+        "seed": seed,
+        "passes": passes,
+        "image_trunk": image_trunk,
+        "fine_tune": fine_tune,
+        "text_encoder": text_encoder,
+    }
+    options = {name: value for name, value in chosen.items() if value is not None}
     with progress(quiet) as show:
         trained = encoder_kind("ssah").train(
             items,

@@ -18,6 +18,7 @@ from encoders.networks import (
     paper_tex_net,
 )
 from encoders.trunks import Trunk, open_trunk
+from ssah_index.errors import SpecError
 
 
 class Standardised(nn.Module):
@@ -73,11 +74,23 @@ def vector_net(spec: TrainSpec, inputs: int, classes: int) -> VectorNet:
 
 
 def text_net(spec: TrainSpec, inputs: int, classes: int) -> nn.Module:
-    """TexNet over vectors of ``inputs``."""
+    """TexNet over vectors of ``inputs``.
+
+    Raises
+    ------
+    SpecError
+        If the vectors are shorter than the widest window of a multi-scale block.
+    """
     if spec.preset == "modern":
         return vector_net(spec, inputs, classes)
     windows = PAPER_WINDOWS if spec.preset == "paper" else OFFICIAL_WINDOWS
     used = windows if spec.multi_scale else ()
+    if inputs < max(used, default=0):
+        raise SpecError(
+            f"texts are {inputs} words wide, and preset {spec.preset!r} pools over {max(used)}",
+            f"at least {max(used)} words",
+            "Train on more texts, lower min_word_texts, or turn multi_scale off.",
+        )
     return paper_tex_net(inputs, spec.hidden, spec.bits, classes, used)
 
 

@@ -114,7 +114,8 @@ def read_mat_net(path: Path) -> MatNet:
     """
     io = optional("scipy.io")
     try:
-        net = io.loadmat(path, struct_as_record=False)
+        with path.open("rb") as file:
+            net = io.loadmat(file, struct_as_record=False)
         layers = [_one(cell) for cell in np.ravel(net["layers"])]
         holder = _one(net["meta"]) if "meta" in net else None
         normalization = _one(net["normalization"] if holder is None else holder.normalization)

@@ -113,7 +113,7 @@ def test_files_that_are_no_such_network_are_refused(tmp_path):
     filters, biases, mean = small_cnn_f(seed=0)
     path = tmp_path / "net.mat"
     save_mat_net(path, "today", filters, biases, mean)
-    with pytest.raises(SourceError, match="has no layers conv1_1, .* the layers of vgg-19"):
+    with pytest.raises(SourceError, match=r"has no layers conv1_1, .* the layers of vgg-19"):
         open_trunk(f"vgg-19:{path}")
     other = filters | {"conv3": filters["conv3"][:, :, :1]}
     save_mat_net(path, "today", other, biases, mean)

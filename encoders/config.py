@@ -10,6 +10,11 @@ from ssah_index.errors import SpecError
 
 Preset = Literal["modern", "paper", "official"]
 PRESETS: tuple[Preset, ...] = ("modern", "paper", "official")
+TRUNKS = ("pixels", "efficientnet-lite0", "efficientnet-lite2")
+"""Image trunks that a word names."""
+TRUNK_KINDS = ("cnn-f", "vgg-19", "timm", "open_clip")
+"""Image trunks written KIND:WHICH, by a file or by a name in a hub."""
+TEXT_ENCODERS = ("bag", "minilm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +66,18 @@ class TrainSpec:
     """Whether LabNet supervises; the ablation SSAH-1 is without."""
     multi_scale: bool = True
     """Whether TexNet has its multi-scale block (paper); SSAH-2 is without."""
+    image_trunk: str = "pixels"
+    """What turns images into features: "pixels", a small network trained from nothing;
+    "efficientnet-lite0" or "efficientnet-lite2"; "cnn-f:PATH" or "vgg-19:PATH", a MatConvNet
+    file; "timm:NAME" or "open_clip:NAME/WEIGHTS", fetched from a hub."""
+    fine_tune: bool = False
+    """Whether a named trunk trains with the rest; otherwise its features are computed once."""
+    trunk_rate: float = 1e-4
+    """Peak rate of a trunk that trains."""
+    text_encoder: str = "bag"
+    """"bag": words of a vocabulary; "minilm": vectors of a sentence encoder that stays as it is."""
     image_size: int = 64
-    """Pixels a side of the square that an image is squeezed to."""
+    """Pixels a side of the square that an image is squeezed to; a named trunk has its own."""
     min_word_texts: int = 1
     """A word enters the vocabulary if it stands in so many texts."""
     max_words: int = 8192
@@ -85,6 +100,7 @@ class TrainSpec:
         faults = []
         if self.preset not in PRESETS:
             faults.append(f"preset is {self.preset!r}, not one of {', '.join(PRESETS)}")
+        faults += _input_faults(self)
         if self.bits % 8 or not 8 <= self.bits <= 4096:
             faults.append(f"bits is {self.bits}, not a multiple of 8 from 8 to 4096")
         if self.batch_rows < 2:
@@ -129,6 +145,21 @@ class TrainSpec:
             )
         defaults = _PRESET_DEFAULTS.get(options.get("preset", "modern"), {})
         return cls(**{**defaults, **options})
+
+
+def _input_faults(spec: TrainSpec) -> list[str]:
+    """What is wrong with the choice of trunk and text encoder."""
+    faults = []
+    kind, _, which = spec.image_trunk.partition(":")
+    if spec.image_trunk not in TRUNKS and not (kind in TRUNK_KINDS and which):
+        known = ", ".join([*TRUNKS, *(f"{kind}:..." for kind in TRUNK_KINDS)])
+        faults.append(f"image_trunk is {spec.image_trunk!r}, not one of {known}")
+    if spec.fine_tune and spec.image_trunk == "pixels":
+        faults.append("fine_tune is set, but image_trunk 'pixels' always trains")
+    if spec.text_encoder not in TEXT_ENCODERS:
+        known = ", ".join(TEXT_ENCODERS)
+        faults.append(f"text_encoder is {spec.text_encoder!r}, not one of {known}")
+    return faults
 
 
 _PAPER = {

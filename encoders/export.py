@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from encoders import checkpoint
+from encoders.assembly import image_net, text_net
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, load_image
-from encoders.joint import image_net, vector_net
+from encoders.data import Vocabulary
+from encoders.inputs import Inputs
+from encoders.trunks import Trunk, open_trunk, restore_trunk
 from ssah_index.codes import pack
-from ssah_index.errors import ItemError
+from ssah_index.errors import EncoderError, ItemError
 from ssah_index.types import Codes, Modality
 
 
@@ -28,8 +30,8 @@ class SsahEncoder:
     ----------
     spec : TrainSpec
         As it was trained.
-    vocabulary : Vocabulary
-        Of TexNet.
+    inputs : Inputs
+        What reads files and texts: vocabulary or sentence encoder, and a frozen trunk.
     labels : sequence of str
         Classes it was trained on.
     images, texts
@@ -39,15 +41,16 @@ class SsahEncoder:
     def __init__(
         self,
         spec: TrainSpec,
-        vocabulary: Vocabulary,
+        inputs: Inputs,
         labels: Sequence[str],
         images: nn.Module,
         texts: nn.Module,
     ) -> None:
         self.spec = spec
-        self.vocabulary = vocabulary
+        self.inputs = inputs
         self.labels = tuple(labels)
         self._nets = nn.ModuleDict({"image": images, "text": texts}).eval()
+        self._frozen = _frozen_fingerprints(inputs)
         self._fingerprint = checkpoint.fingerprint(self._document(), self._nets.state_dict())
 
     @classmethod
@@ -57,17 +60,22 @@ class SsahEncoder:
         Raises
         ------
         EncoderError
-            If it is damaged.
+            If it is damaged, or a frozen part is not the one it was trained with.
+        SourceError, MissingExtraError
+            If a frozen part is not there.
         """
         document, weights, _ = checkpoint.load(folder)
         spec = TrainSpec.of(document["spec"])
-        vocabulary = Vocabulary(document["vocabulary"])
         labels = document["labels"]
-        image = image_net(spec, None, len(labels))
-        text = vector_net(spec, len(vocabulary), len(labels))
+        trunk = _trunk(spec, weights, folder)
+        inputs = Inputs(spec, Vocabulary(document["vocabulary"]), trunk)
+        _check_frozen(inputs, document, folder)
+        trained = trunk if spec.fine_tune else None
+        image = image_net(spec, inputs.image_width, len(labels), trained)
+        text = text_net(spec, inputs.text_width, len(labels))
         nets = nn.ModuleDict({"image": image, "text": text})
         nets.load_state_dict(weights)
-        return cls(spec, vocabulary, labels, image, text)
+        return cls(spec, inputs, labels, image, text)
 
     @property
     def bits(self) -> int:
@@ -84,11 +92,12 @@ class SsahEncoder:
         checkpoint.save(folder, self._document(), self._nets.state_dict())
 
     def _document(self) -> dict[str, Any]:
-        return {
+        document = {
             "spec": asdict(self.spec),
-            "vocabulary": list(self.vocabulary.words),
+            "vocabulary": list(self.inputs.vocabulary.words),
             "labels": list(self.labels),
         }
+        return document | ({"frozen": self._frozen} if self._frozen else {})
 
     def activations(
         self, modality: Modality, batch: Sequence[Any]
@@ -107,21 +116,16 @@ class SsahEncoder:
         failures : list of (int, str)
             Position in the batch, ascending, and reason.
         """
-        read: Callable[[Any], NDArray[Any]] = (
-            self.vocabulary.bag
-            if modality == "text"
-            else lambda path: load_image(path, self.spec.image_size)
-        )
-        inputs, failures = [], []
+        values, failures = [], []
         for position, value in enumerate(batch):
             try:
-                inputs.append(read(value))
+                values.append(self.inputs.read(modality, value))
             except ItemError as error:
                 failures.append((position, str(error)))
-        if not inputs:
+        if not values:
             return np.empty((0, self.bits), np.float32), failures
         with torch.inference_mode():
-            out = self._nets[modality](torch.from_numpy(np.stack(inputs)))
+            out = self._nets[modality](self.inputs.stack(modality, values))
         return out.code.float().numpy(), failures
 
     def encode(
@@ -130,3 +134,30 @@ class SsahEncoder:
         """Packed codes, uint8 (len(batch) - len(failures), bits / 8); see `activations`."""
         activations, failures = self.activations(modality, batch)
         return pack(activations), failures
+
+
+def _trunk(spec: TrainSpec, weights: Mapping[str, Tensor], folder: Path) -> Trunk | None:
+    """The trunk of a stored encoder: its own if it was fine-tuned, else as it is published."""
+    if spec.image_trunk == "pixels":
+        return None
+    if not spec.fine_tune:
+        return open_trunk(spec.image_trunk, folder)
+    prefix = "image.trunk."
+    own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    return restore_trunk(spec.image_trunk, own)
+
+
+def _frozen_fingerprints(inputs: Inputs) -> dict[str, str]:
+    return {name: checkpoint.fingerprint(*part) for name, part in inputs.frozen().items()}
+
+
+def _check_frozen(inputs: Inputs, document: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a frozen part that is not the one the networks were trained on."""
+    stated = document.get("frozen", {})
+    for name, actual in _frozen_fingerprints(inputs).items():
+        if actual != stated.get(name):
+            raise EncoderError(
+                f"the {name} {document['spec'][name]!r} found here has fingerprint {actual}",
+                f"{stated.get(name)}, which the encoder in {folder} was trained with",
+                "Install or restore that version of its weights, or train again.",
+            )

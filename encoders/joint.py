@@ -12,27 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from encoders import losses
+from encoders.assembly import new_image_net, rate_groups, text_net, vector_net
 from encoders.config import TrainSpec
-from encoders.networks import Output, PixelNet, VectorNet, discriminator
+from encoders.networks import Output, discriminator
 from encoders.pairs import TrainingSet
 from encoders.passlog import Tally, total
 from ssah_index.types import Progress
 
 CONTRAST_SCALE = 16.0
 """Inverse temperature of the image-text term, on inner products that reach from -1 to 1."""
-
-
-def image_net(spec: TrainSpec, inputs: int | None, classes: int) -> nn.Module:
-    """ImgNet over ``inputs`` features, or over pixels where that is None."""
-    if inputs is None:
-        return PixelNet(spec.bits, classes)
-    return vector_net(spec, inputs, classes)
-
-
-def vector_net(spec: TrainSpec, inputs: int, classes: int) -> VectorNet:
-    """LabNet, TexNet, or ImgNet over features."""
-    dropout = (spec.input_dropout, spec.dropout)
-    return VectorNet(inputs, spec.hidden, spec.bits, classes, dropout)
 
 
 class JointTrainer(nn.Module):
@@ -51,10 +39,9 @@ class JointTrainer(nn.Module):
     def __init__(self, pairs: TrainingSet, spec: TrainSpec) -> None:
         super().__init__()
         classes = pairs.labels.shape[1]
-        features = None if pairs.images.ndim == 4 else pairs.images.shape[1]
         self.label_net = vector_net(spec, classes, classes)
-        self.image_net = image_net(spec, features, classes)
-        self.text_net = vector_net(spec, pairs.bags.shape[1], classes)
+        self.image_net = new_image_net(spec, pairs.images, classes)
+        self.text_net = text_net(spec, pairs.bags.shape[1], classes)
         self.discriminators = nn.ModuleList([discriminator(), discriminator()])
         # Of the pair terms; the logarithm keeps the scale positive.
         self.log_scale = nn.Parameter(torch.tensor(math.log(spec.pair_scale / spec.bits)))
@@ -67,7 +54,7 @@ class JointTrainer(nn.Module):
         self._tally = Tally()
         self._steps = len(pairs) // spec.batch_rows
         self._nets = nn.ModuleList([self.label_net, self.image_net, self.text_net])
-        groups: list[dict[str, Any]] = [{"params": list(self._nets.parameters())}]
+        groups = rate_groups(self._nets, spec.learning_rate, spec.trunk_rate)
         if spec.learn_scale:
             groups.append({"params": [self.log_scale, self.bias], "weight_decay": 0.0})
         self._optimiser = torch.optim.AdamW(
@@ -80,7 +67,9 @@ class JointTrainer(nn.Module):
             self.discriminators.parameters(), spec.adversary_rate, betas=(0.5, 0.999)
         )
         self._rate = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, spec.learning_rate, total_steps=max(spec.passes * self._steps, 1)
+            self._optimiser,
+            [group["lr"] for group in self._optimiser.param_groups],
+            total_steps=max(spec.passes * self._steps, 1),
         )
 
     def optimisers(self) -> dict[str, Any]:

@@ -95,8 +95,16 @@ def _from_hdf5(node: Any) -> Array:
     return array.T if "MATLAB_class" in node.attrs else array
 
 
-def optional(module: str) -> Any:
-    """Import a module of the extra ``train``.
+def optional(module: str, purpose: str = "to read this file", install: str = "") -> Any:
+    """Import a module that not every user has.
+
+    Parameters
+    ----------
+    module : str
+    purpose : str
+        What it is needed for, from "to" or "for" on.
+    install : str
+        What pip calls it, if not as its module.
 
     Raises
     ------
@@ -108,5 +116,7 @@ def optional(module: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingExtraError(
-            f"{package} is not installed", f"{package} to read this file", f"pip install {package}"
+            f"{package} is not installed",
+            f"{package} {purpose}",
+            f"pip install {install or package}",
         ) from error

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, label_matrix, load_image, words_of
+from encoders.data import Vocabulary, label_matrix, words_of
+from encoders.inputs import Inputs
+from encoders.trunks import open_trunk
 from ssah_index.errors import ItemError, SourceError
 from ssah_index.types import Item, Progress
+
+READ_ROWS = 64
+"""Pairs that are read before their inputs are made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,9 +25,10 @@ class TrainingSet:
     """Pairs in memory; row i of each is one pair."""
 
     images: Tensor
-    """uint8 (n, 3, size, size) pixels, 12 KiB each at 64 pixels, or float32 (n, d) features."""
+    """uint8 (n, 3, size, size) pixels, 12 KiB each at 64 pixels and 147 KiB at 224, or
+    float32 (n, d) features."""
     bags: Tensor
-    """float32 (n, words), of unit length."""
+    """float32 (n, words), of unit length; or vectors of a sentence encoder."""
     labels: Tensor
     """float32 (n, c) of 0 and 1."""
 
@@ -48,18 +54,20 @@ class TrainingSet:
 
 def read_pairs(
     items: Sequence[Item], spec: TrainSpec, report: Callable[[str], None], progress: Progress
-) -> tuple[TrainingSet, Vocabulary, tuple[str, ...]]:
+) -> tuple[TrainingSet, Inputs, tuple[str, ...]]:
     """Decode the pairs among items and learn their vocabulary and labels.
 
     Returns
     -------
-    pairs, vocabulary, label names
+    pairs, inputs, label names
 
     Raises
     ------
     SourceError
         If there are fewer pairs than a batch, no word is frequent enough for a
-        vocabulary, or no label is.
+        vocabulary, or no label is; or the trunk cannot be opened.
+    MissingExtraError
+        If the trunk or the text encoder is not installed.
     """
     found = [(i, i.image, i.text) for i in items if i.image is not None and i.text]
     if len(found) < 2:
@@ -69,23 +77,11 @@ def read_pairs(
             "Put a .txt file of the same stem, or a table of path and text, beside the images.",
         )
     texts = [text for _, _, text in found]
-    vocabulary = Vocabulary.of(texts, spec.min_word_texts, spec.max_words)
-    if not len(vocabulary):
-        raise SourceError(
-            f"no word stands in {spec.min_word_texts} of the {len(found)} texts",
-            "words that repeat",
-            "Train on more texts, or lower min_word_texts.",
-        )
+    vocabulary = _vocabulary(texts, spec)
     labels = label_sets([item for item, _, _ in found], texts, spec)
-    inputs, kept, reasons = [], [], []
-    for number, (_, path, text) in enumerate(found):
-        progress(number + 1, len(found), "reading pairs")
-        try:
-            inputs.append((load_image(path, spec.image_size), vocabulary.bag(text)))
-        except ItemError as error:
-            reasons.append(str(error))
-            continue
-        kept.append(labels[number])
+    trunk = None if spec.image_trunk == "pixels" else open_trunk(spec.image_trunk)
+    inputs = Inputs(spec, vocabulary, trunk)
+    images, bags, kept, reasons = _read([pair[1:] for pair in found], inputs, progress)
     if reasons:
         report(f"{len(reasons):,} of {len(found):,} pairs are left out; the first: {reasons[0]}")
     if len(kept) < spec.batch_rows:
@@ -94,11 +90,53 @@ def read_pairs(
             f"at least one batch of {spec.batch_rows}",
             "Train on more pairs, or lower batch_rows.",
         )
-    names = tuple(sorted({name for own in kept for name in own}))
-    images, bags = (torch.from_numpy(np.stack(column)) for column in zip(*inputs, strict=True))
-    report(f"{len(kept):,} pairs, {len(vocabulary):,} words, {len(names):,} labels")
-    pairs = TrainingSet(images=images, bags=bags, labels=label_matrix(kept, names))
-    return pairs, vocabulary, names
+    own = [labels[number] for number in kept]
+    names = tuple(sorted({name for some in own for name in some}))
+    columns = "words" if len(vocabulary) else "text features"
+    report(f"{len(kept):,} pairs, {inputs.text_width:,} {columns}, {len(names):,} labels")
+    pairs = TrainingSet(
+        images=torch.cat(images), bags=torch.cat(bags), labels=label_matrix(own, names)
+    )
+    return pairs, inputs, names
+
+
+def _vocabulary(texts: Sequence[str], spec: TrainSpec) -> Vocabulary:
+    """The words of the texts; none where a sentence encoder reads them."""
+    if spec.text_encoder != "bag":
+        return Vocabulary([])
+    vocabulary = Vocabulary.of(texts, spec.min_word_texts, spec.max_words)
+    if not len(vocabulary):
+        raise SourceError(
+            f"no word stands in {spec.min_word_texts} of the {len(texts)} texts",
+            "words that repeat",
+            "Train on more texts, or lower min_word_texts.",
+        )
+    return vocabulary
+
+
+def _read(
+    found: Sequence[tuple[Path, str]], inputs: Inputs, progress: Progress
+) -> tuple[list[Tensor], list[Tensor], list[int], list[str]]:
+    """Rows of images and of texts in pieces, which pairs they are of, why others failed.
+
+    A piece at a time, so that with a frozen trunk no more than that is held as pixels.
+    """
+    images, bags, kept, reasons = [], [], [], []
+    for start in range(0, len(found), READ_ROWS):
+        rows = []
+        for number, (path, text) in enumerate(found[start : start + READ_ROWS], start):
+            progress(number + 1, len(found), "reading pairs")
+            try:
+                rows.append((inputs.read("image", path), inputs.read("text", text)))
+            except ItemError as error:
+                reasons.append(str(error))
+                continue
+            kept.append(number)
+        if rows:
+            pixels, texts = zip(*rows, strict=True)
+            images.append(inputs.stack("image", pixels))
+            bags.append(inputs.stack("text", texts))
+    return images, bags, kept, reasons
 
 
 def label_sets(

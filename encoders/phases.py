@@ -16,15 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from encoders import losses
+from encoders.assembly import new_image_net, rate_groups, text_net
 from encoders.config import TrainSpec
-from encoders.multiscale import OFFICIAL_WINDOWS, PAPER_WINDOWS
-from encoders.networks import (
-    Output,
-    paper_discriminator,
-    paper_img_net,
-    paper_lab_net,
-    paper_tex_net,
-)
+from encoders.networks import Output, paper_discriminator, paper_lab_net
 from encoders.pairs import TrainingSet
 from encoders.passlog import Tally, total
 from ssah_index.types import Progress
@@ -37,23 +31,13 @@ OFFICIAL_POSITIVE = 0.999
 """S of similar pairs in the released code."""
 
 
-def paper_net(spec: TrainSpec, modality: str, inputs: int, classes: int) -> nn.Module:
-    """The paper's ImgNet or TexNet."""
-    if modality == "image":
-        return paper_img_net(inputs, spec.hidden, spec.bits, classes)
-    windows = PAPER_WINDOWS if spec.preset == "paper" else OFFICIAL_WINDOWS
-    return paper_tex_net(
-        inputs, spec.hidden, spec.bits, classes, windows if spec.multi_scale else ()
-    )
-
-
 class PhaseTrainer(nn.Module):
     """The networks with an optimiser each, and the banks they read of LabNet.
 
     Parameters
     ----------
     pairs : TrainingSet
-        Of image features.
+        Of image features, or of pixels where ``spec`` names a trunk to fine-tune.
     spec : TrainSpec
     """
 
@@ -64,14 +48,14 @@ class PhaseTrainer(nn.Module):
         super().__init__()
         classes = pairs.labels.shape[1]
         self.label_net = paper_lab_net(classes, spec.hidden, spec.bits)
-        self.image_net = paper_net(spec, "image", pairs.images.shape[1], classes)
-        self.text_net = paper_net(spec, "text", pairs.bags.shape[1], classes)
+        self.image_net = new_image_net(spec, pairs.images, classes)
+        self.text_net = text_net(spec, pairs.bags.shape[1], classes)
         self.discriminators = nn.ModuleList([paper_discriminator(spec.hidden) for _ in range(2)])
         self._pairs = pairs
         self._spec = spec
         self._tally = Tally()
         self._optimisers = {
-            name: torch.optim.Adam(net.parameters(), rate, fused=True)
+            name: torch.optim.Adam(rate_groups(net, rate, spec.trunk_rate), fused=True)
             for name, net, rate in (
                 ("label", self.label_net, spec.learning_rate),
                 ("image", self.image_net, spec.learning_rate / 3),

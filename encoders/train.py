@@ -66,15 +66,16 @@ def fit(
     Raises
     ------
     SpecError
-        If a preset of the paper is asked for on pixels, or there is no such device.
+        If a preset of the paper is asked for on pixels without a named trunk, or there is no
+        such device.
     CollapseError
         If codes collapse and ``spec.stop_on_collapse``.
     """
-    if spec.preset != "modern" and pairs.images.ndim == 4:
+    if spec.preset != "modern" and pairs.images.ndim == 4 and not spec.fine_tune:
         raise SpecError(
             f"preset {spec.preset!r} on pixels",
-            "image features: its trunk is not part of this release",
-            "Use preset modern, or train on features.",
+            "image features, or a named trunk",
+            "Name an image_trunk, or use preset modern.",
         )
     place = choose_device(device)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
@@ -182,7 +183,7 @@ def train(
     SpecError, CollapseError
         As `fit` does.
     """
-    pairs, vocabulary, names = read_pairs(items, spec, report, progress)
+    pairs, inputs, names = read_pairs(items, spec, report, progress)
     pairs, validation = set_aside(pairs, spec)
     trainer = fit(
         pairs,
@@ -196,4 +197,4 @@ def train(
     )
     if resume is not None:
         resume.unlink(missing_ok=True)
-    return SsahEncoder(spec, vocabulary, names, trainer.image_net, trainer.text_net)
+    return SsahEncoder(spec, inputs, names, trainer.image_net, trainer.text_net)

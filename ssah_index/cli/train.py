@@ -28,6 +28,13 @@ from ssah_index.types import Item
     type=click.FloatRange(0, 1, max_open=True),
     help="Share of the pairs held out to choose the best pass by; default: none.",
 )
+@click.option(
+    "--image-trunk",
+    help="What images go through: pixels (default), efficientnet-lite0, efficientnet-lite2, "
+    "cnn-f:PATH, vgg-19:PATH, timm:NAME or open_clip:NAME/WEIGHTS.",
+)
+@click.option("--fine-tune", is_flag=True, help="Train the named trunk too.")
+@click.option("--text-encoder", help="What texts go through: bag (default) or minilm.")
 @click.option("--log", type=click.Path(path_type=Path), help="CSV file with a row a pass.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
@@ -39,6 +46,9 @@ def command(
     seed: int,
     validation: float | None,
     log: Path | None,
+    image_trunk: str | None,
+    fine_tune: bool,
+    text_encoder: str | None,
     quiet: bool,
 ) -> None:
     """Train an encoder on SOURCE and write it to the folder ENCODER.
@@ -59,7 +69,15 @@ def command(
     items = [row for row in rows if isinstance(row, Item)]
     if not quiet and len(items) < len(rows):
         say(f"{len(rows) - len(items)} of {len(rows)} rows cannot be read and are left out")
-    chosen = {"bits": bits, "seed": seed, "passes": passes, "validation_share": validation}
+    chosen = {
+        "bits": bits,
+        "seed": seed,
+        "passes": passes,
+        "validation_share": validation,
+        "image_trunk": image_trunk,
+        "fine_tune": fine_tune,
+        "text_encoder": text_encoder,
+    }
     options = {name: value for name, value in chosen.items() if value is not None}
     with progress(quiet) as show:
         trained = encoder_kind("ssah").train(

@@ -15,20 +15,24 @@ RESULTS = Path(__file__).parent / "results"
 
 def describe(*packages: str) -> dict[str, Any]:
     """Commit, date, machine and the versions of the packages that count."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
-        "commit": commit.stdout.strip(),
+        "commit": _git("describe", "--always", "--dirty"),
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
     }
+
+
+def head() -> str:
+    """Short hash of the commit that is checked out."""
+    return _git("rev-parse", "--short", "HEAD")
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu() -> str:

@@ -1,0 +1,59 @@
+"""Cells of a table of runs, kept in a JSON file that several processes may add to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Cell = dict[str, Any]
+KEY = ("row", "bits", "seed")
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """What a file holds: note, machine and cells; no cells where there is no file."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else {"cells": []}
+
+
+def is_done(path: Path, row: str, bits: int, seed: int, options: Mapping[str, Any]) -> bool:
+    """Whether a cell is kept that was run with these very options."""
+    return any(
+        _key(cell) == (row, bits, seed) and cell.get("options") == dict(options)
+        for cell in kept(path)["cells"]
+    )
+
+
+def keep(path: Path, cell: Cell, **facts: Any) -> None:
+    """Add a cell, in place of an older one of the same row, bits and seed.
+
+    Parameters
+    ----------
+    path : Path
+    cell : dict
+        With row, bits and seed.
+    **facts
+        What to say of the whole file, for example note and machine.
+    """
+    with _locked(path):
+        content = {**kept(path), **facts}
+        others = [other for other in content.pop("cells") if _key(other) != _key(cell)]
+        content["cells"] = [*others, cell]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        temporary.replace(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file's lock: reading, changing and replacing it are one step to others."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(cell[name] for name in KEY)

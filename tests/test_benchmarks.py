@@ -1,0 +1,118 @@
+"""Cells of the encoders' tables are kept, replaced, scored and shown."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.cells import is_done, keep, kept
+from benchmarks.encoder_data import Pairs
+from benchmarks.encoder_report import encoders
+from benchmarks.encoder_rows import TRAINED, options_of, row_names
+from benchmarks.encoders import run_cell
+from encoders.splits import make_split
+
+MACHINE = {"cpu": "a CPU", "cores": 2, "versions": {"torch": "2.0"}}
+
+
+def cell(row="modern", bits=64, seed=0, **figures):
+    return {"row": row, "bits": bits, "seed": seed, "options": {"passes": 1}, **figures}
+
+
+def test_a_cell_is_done_until_its_options_change(tmp_path):
+    path = tmp_path / "cells.json"
+    assert not is_done(path, "modern", 64, 0, {"passes": 1})
+    keep(path, cell(image_to_text=0.5), note="a note")
+    assert is_done(path, "modern", 64, 0, {"passes": 1})
+    assert not is_done(path, "modern", 64, 1, {"passes": 1})
+    assert not is_done(path, "modern", 64, 0, {"passes": 2})
+
+
+def test_a_stale_cell_is_replaced_and_others_stay(tmp_path):
+    path = tmp_path / "cells.json"
+    for made in (cell(seed=1), cell(image_to_text=0.5), cell(image_to_text=0.6)):
+        keep(path, made, note="a note")
+    assert kept(path) == {"note": "a note", "cells": [cell(seed=1), cell(image_to_text=0.6)]}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from benchmarks.cells import keep
+for seed in range(60):
+    keep(Path(sys.argv[1]), {"row": sys.argv[2], "bits": 64, "seed": seed})
+"""
+
+
+def test_two_writers_lose_no_cell(tmp_path):
+    path = tmp_path / "cells.json"
+    commands = [[sys.executable, "-c", WRITER, str(path), row] for row in ("one", "other")]
+    writers = [subprocess.Popen(command) for command in commands]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    found = {(c["row"], c["seed"]) for c in kept(path)["cells"]}
+    assert found == {(row, seed) for row in ("one", "other") for seed in range(60)}
+
+
+@pytest.mark.parametrize("data", TRAINED)
+def test_every_row_has_options(data):
+    for row in row_names(data):
+        options = options_of(data, row, 32, 1)
+        assert (options["bits"], options["seed"]) == (32, 1) if row in TRAINED[data] else True
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    random = np.random.default_rng(0)
+    labels = np.eye(4, dtype=np.uint8)[random.integers(0, 4, 400)]
+    images = labels @ random.standard_normal((4, 30)) + 0.5 * random.standard_normal((400, 30))
+    texts = labels @ random.standard_normal((4, 40)) + random.standard_normal((400, 40)) > 0.8
+    return Pairs(
+        images=images.astype(np.float32),
+        texts=texts.astype(np.uint8),
+        labels=labels,
+        note="",
+        split=lambda seed: make_split(400, 50, 260, seed),
+    )
+
+
+def test_a_trained_cell_has_every_figure(pairs):
+    options = options_of("mirflickr", "modern", 16, 0) | {"passes": 3, "hidden": 32}
+    found = run_cell(pairs, "modern", 16, 0, options)
+    across = {
+        f"{way}{kind}"
+        for way in ("image_to_text", "text_to_image")
+        for kind in ("", "_asymmetric", "_unseen", "_expected")
+    }
+    assert across | {"image_to_image", "text_to_text", "train_s", "threads"} <= set(found)
+    assert found["image_to_text"] > found["prevalence"] + 0.2
+    assert found["options"] == options
+    assert not found["collapsed"]
+
+
+def test_random_codes_are_seen_as_collapsed(pairs):
+    found = run_cell(pairs, "random", 64, 0, {})
+    assert found["prevalence"] == pytest.approx(0.25, abs=0.02)
+    assert found["collapsed"]
+    assert "image_to_text_asymmetric" not in found
+
+
+def test_the_tables_show_means_spreads_and_what_is_missing():
+    both = {"train_s": 2.0, "threads": 1, "collapsed": False, "options": {"passes": 1}}
+    cells = [
+        cell("ridge", seed=s, image_to_text=0.7 + s / 10, text_to_image=0.6, **both)
+        for s in range(3)
+    ]
+    cells.append(cell("paper", image_to_text=0.8, text_to_image=0.79, **{**both, "collapsed": 1}))
+    text = encoders({"mirflickr": {"note": "reconstructed", "machine": MACHINE, "cells": cells}})
+    assert "(reconstructed)" in text
+    assert "| ridge | 0.800 ± 0.100 / 0.600 ± 0.000 | 2.0 s, 1 thread |" in text
+    assert "| paper (1 of 1 runs collapsed) | 0.800 / 0.790 (1) | 2.0 s, 1 thread |" in text
+    assert "| ridge | - | - | - | - | - |" in text
+    assert "| SSAH, CNN-F | SSAH paper, Table 2 | 0.782 / 0.791 |" in text
+
+
+def test_cells_of_two_recipes_are_told_apart():
+    cells = [cell(train_s=1.0), cell(seed=1, train_s=1.0) | {"options": {"passes": 2}}]
+    text = encoders({"wikipedia": {"machine": MACHINE, "cells": cells}})
+    assert "modern (options changed between cells)" in text

@@ -72,7 +72,10 @@ class Scores:
 
         Where few items are relevant, half of the prevalence is the margin: there a network
         that learns slowly is within 0.02 of it for long.
+        Where nearly all are, equal codes are as good as any, and nothing is said.
         """
+        if self.prevalence > 1 - MARGIN:
+            return False
         margin = min(MARGIN, self.prevalence / 2)
         return min(self.image_to_image, self.text_to_text) < self.prevalence + margin
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -24,13 +25,39 @@ def test_train_writes_an_encoder(folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_train_then_load(world, tmp_path):
-    source = tmp_path / "many"
-    source.mkdir()
+@pytest.fixture(scope="module")
+def source(world, tmp_path_factory):
+    """A folder of 260 pairs: one batch."""
+    source = tmp_path_factory.mktemp("many")
     for number in range(260):
         item = world[number % len(world)]
         shutil.copy(item.image, source / f"{number}.png")
         (source / f"{number}.txt").write_text(item.text)
+    return source
+
+
+def test_an_interrupted_training_goes_on_to_the_same_encoder(source, tmp_path):
+    options = ("--passes", "8", "--bits", "16", "--validation", "0.01", "--log")
+    command = [sys.executable, "-m", "ssah_index", "train", str(source)]
+    interrupted = [*command, str(tmp_path / "e"), *options, str(tmp_path / "e.csv")]
+    with subprocess.Popen(interrupted, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("pass 2 of 8"):
+                process.send_signal(signal.SIGINT)
+                break
+        assert "Interrupted" in process.stderr.read()
+    assert process.returncode == 130
+    assert {path.name for path in tmp_path.iterdir()} == {"e.checkpoint", "e.csv"}
+    told = run_cli("train", source, tmp_path / "e", *options, tmp_path / "e.csv")
+    assert "pass 1 of 8" not in told.stderr
+    run_cli("train", source, tmp_path / "whole", *options, tmp_path / "whole.csv")
+    both = [load_encoder(tmp_path / name).fingerprint for name in ("e", "whole")]
+    assert both[0] == both[1]
+    numbers = [line.split(",")[0] for line in (tmp_path / "e.csv").read_text().splitlines()]
+    assert numbers == ["pass", *map(str, range(1, 9))]
+
+
+def test_train_then_load(source, tmp_path):
     told = run_cli("train", source, tmp_path / "e", "--passes", "1", "--bits", "16")
     assert told.stdout == ""
     assert "260 pairs" in told.stderr

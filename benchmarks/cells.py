@@ -18,10 +18,25 @@ def kept(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8")) if path.exists() else {"cells": []}
 
 
-def is_done(path: Path, row: str, bits: int, seed: int, options: Mapping[str, Any]) -> bool:
-    """Whether a cell is kept that was run with these very options."""
+def is_done(
+    path: Path,
+    row: str,
+    bits: int,
+    seed: int,
+    options: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> bool:
+    """Whether a cell is kept that was run with these very options.
+
+    ``defaults`` stand for options that came after the cell was run: its code did what they say.
+    """
+
+    def ran_with(cell: Cell) -> Mapping[str, Any]:
+        added = {name: defaults[name] for name in options if name in defaults}
+        return {**added, **cell.get("options", {})}
+
     return any(
-        _key(cell) == (row, bits, seed) and cell.get("options") == dict(options)
+        _key(cell) == (row, bits, seed) and ran_with(cell) == dict(options)
         for cell in kept(path)["cells"]
     )
 

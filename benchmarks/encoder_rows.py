@@ -37,6 +37,7 @@ MODERN: Options = {
 }
 """What suits features and twenty-four labels."""
 
+DEFAULTS = asdict(TrainSpec())
 PAPER: Options = {"preset": "paper"}
 ON_FEATURES: dict[str, Options] = {
     "paper": PAPER,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.cells import is_done, keep
 from benchmarks.encoder_data import LOADERS, Pairs
-from benchmarks.encoder_rows import options_of, row_names, train_row
+from benchmarks.encoder_rows import DEFAULTS, options_of, row_names, train_row
 from benchmarks.machine import RESULTS, describe, head
 from encoders.ranking import expected_precisions, map_of, mean_over_queries
 from encoders.retrieval import Retrieval
@@ -53,7 +53,7 @@ def main() -> None:
         for bits in chosen.bits or WIDTHS[chosen.data]:
             for seed in chosen.seeds:
                 options = options_of(chosen.data, row, bits, seed)
-                if not is_done(path, row, bits, seed, options):
+                if not is_done(path, row, bits, seed, options, DEFAULTS):
                     cell = run_cell(pairs, row, bits, seed, options)
                     keep(path, cell, note=pairs.note, machine=describe("torch", "numpy"))
                     print(json.dumps({**cell, "options": len(options)}), flush=True)

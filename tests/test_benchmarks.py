@@ -22,11 +22,14 @@ def cell(row="modern", bits=64, seed=0, **figures):
 
 def test_a_cell_is_done_until_its_options_change(tmp_path):
     path = tmp_path / "cells.json"
-    assert not is_done(path, "modern", 64, 0, {"passes": 1})
+    assert not is_done(path, "modern", 64, 0, {"passes": 1}, {})
     keep(path, cell(image_to_text=0.5), note="a note")
-    assert is_done(path, "modern", 64, 0, {"passes": 1})
-    assert not is_done(path, "modern", 64, 1, {"passes": 1})
-    assert not is_done(path, "modern", 64, 0, {"passes": 2})
+    assert is_done(path, "modern", 64, 0, {"passes": 1}, {})
+    assert not is_done(path, "modern", 64, 1, {"passes": 1}, {})
+    assert not is_done(path, "modern", 64, 0, {"passes": 2}, {"passes": 2})
+    later = {"passes": 1, "added_since": 7}
+    assert is_done(path, "modern", 64, 0, later, {"added_since": 7})
+    assert not is_done(path, "modern", 64, 0, later, {"added_since": 8})
 
 
 def test_a_stale_cell_is_replaced_and_others_stay(tmp_path):

@@ -23,14 +23,12 @@ from benchmarks.cells import is_done, keep
 from benchmarks.encoder_data import LOADERS, Pairs
 from benchmarks.encoder_rows import DEFAULTS, options_of, row_names, train_row
 from benchmarks.machine import RESULTS, describe, head
-from encoders.ranking import expected_precisions, map_of, mean_over_queries
+from encoders.ranking import expected_precisions, has_collapsed, map_of, mean_over_queries
 from encoders.retrieval import Retrieval
 from encoders.splits import Split
 from ssah_index.codes import pack
 from ssah_index.types import MODALITIES, Modality, other_modality
 
-COLLAPSE = 0.02
-"""MAP within one modality that is so near the prevalence comes from constant codes."""
 WIDTHS = {"mirflickr": [16, 32, 64, 128], "wikipedia": [16, 32, 64, 128], "icons": [64]}
 
 
@@ -116,7 +114,7 @@ def score(
             figures[f"{asked}_to_{found}_asymmetric"] = map_of(task(outputs[asked], found))
     within = {f"{m}_to_{m}": map_of(task(codes[m], m)) for m in MODALITIES}
     figures |= within
-    collapsed = any(abs(value - figures["prevalence"]) < COLLAPSE for value in within.values())
+    collapsed = any(has_collapsed(value, figures["prevalence"]) for value in within.values())
     return {**{name: round(value, 4) for name, value in figures.items()}, "collapsed": collapsed}
 
 

@@ -14,6 +14,9 @@ Ties = Literal["stable", "expected"]
 """Equal distances rank in database order, or count as the mean over all their orders."""
 Unmatched = Literal["skip", "zero"]
 """Queries without a relevant item are left out of a mean, or count 0 in it."""
+COLLAPSE_MARGIN = 0.02
+"""MAP above chance that codes which have not collapsed exceed.
+Source: the collapsed runs of SSAH's released code, which end at the prevalence itself."""
 
 
 def average_precisions(task: Retrieval, *, ties: Ties = "stable", cut: int | None = None) -> Floats:
@@ -135,3 +138,24 @@ def map_of(
     1.0
     """
     return mean_over_queries(average_precisions(task, ties=ties, cut=cut), unmatched)
+
+
+def has_collapsed(found: float, chance: float) -> bool | None:
+    """Whether codes that search their own modality find no more than constant codes would.
+
+    Parameters
+    ----------
+    found : float
+        MAP of images among images, or of texts among texts.
+    chance : float
+        MAP of codes that are all equal: the prevalence, or little more.
+
+    Returns
+    -------
+    bool or None
+        None where nearly everything is relevant: there chance leaves no margin. Where little
+        is, half of chance is the margin: a network that learns slowly is within 0.02 for long.
+    """
+    if chance > 1 - COLLAPSE_MARGIN:
+        return None
+    return found < chance + min(COLLAPSE_MARGIN, chance / 2)

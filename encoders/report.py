@@ -23,16 +23,13 @@ from encoders.curves import (
     precision_at,
     radius_curve,
 )
-from encoders.ranking import expected_precisions, map_of, mean_over_queries
+from encoders.ranking import expected_precisions, has_collapsed, map_of, mean_over_queries
 from encoders.retrieval import Labels, Retrieval
 from ssah_index.errors import InputError
 from ssah_index.types import MODALITIES, Codes, Modality
 
 CUTS = (50, 500, 5000)
 RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-COLLAPSE_MARGIN = 0.02
-"""MAP above knowing nothing that codes which have not collapsed exceed.
-Source: the collapsed runs of SSAH's released code, which end at the prevalence itself."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,17 +98,13 @@ class Report:
     def collapsed(self) -> bool | None:
         """Whether images among images, or texts among texts, are found no better than by chance.
 
-        That is: a MAP (expected ties, as constant codes tie everywhere) that does not exceed
-        ``map_chance`` by COLLAPSE_MARGIN. None where nothing searches its own modality, or
-        nearly everything is relevant, so that chance itself leaves no such margin.
+        By `ranking.has_collapsed`, of the MAP with expected ties, as constant codes tie
+        everywhere. None where it says nothing, or nothing searches its own modality.
         """
         within = [self.directions.get(f"{modality}->{modality}") for modality in MODALITIES]
-        margins = [
-            d.map_expected - d.map_chance
-            for d in within
-            if d is not None and d.map_chance < 1 - COLLAPSE_MARGIN
-        ]
-        return min(margins) < COLLAPSE_MARGIN if margins else None
+        verdicts = [has_collapsed(d.map_expected, d.map_chance) for d in within if d is not None]
+        known = [verdict for verdict in verdicts if verdict is not None]
+        return any(known) if known else None
 
     def to_json(self) -> dict[str, Any]:
         """As dicts, lists, strings and numbers; what is undefined (NaN) is None."""

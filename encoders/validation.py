@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from encoders.config import TrainSpec
 from encoders.pairs import TrainingSet
-from encoders.ranking import expected_precisions, map_of, mean_over_queries
+from encoders.ranking import expected_precisions, has_collapsed, map_of, mean_over_queries
 from encoders.retrieval import Retrieval
 from ssah_index.codes import pack
 from ssah_index.errors import CollapseError
@@ -24,8 +24,6 @@ from ssah_index.types import Codes
 SAMPLE = 5000
 """Most training pairs that validation pairs are ranked against."""
 ENCODE_ROWS = 1024
-MARGIN = 0.02
-"""Within this of what equal codes score, a modality's codes have collapsed."""
 NETS = ("image_net", "text_net")
 
 
@@ -68,16 +66,9 @@ class Scores:
 
     @property
     def collapsed(self) -> bool:
-        """Whether a modality ranks its own kind no better than equal codes do.
-
-        Where few items are relevant, half of the prevalence is the margin: there a network
-        that learns slowly is within 0.02 of it for long.
-        Where nearly all are, equal codes are as good as any, and nothing is said.
-        """
-        if self.prevalence > 1 - MARGIN:
-            return False
-        margin = min(MARGIN, self.prevalence / 2)
-        return min(self.image_to_image, self.text_to_text) < self.prevalence + margin
+        """Whether a modality ranks its own kind no better than equal codes do."""
+        within = (self.image_to_image, self.text_to_text)
+        return any(has_collapsed(found, self.prevalence) for found in within)
 
 
 class Choice:

@@ -10,8 +10,9 @@ from encoders import checkpoint
 from encoders.config import TrainSpec
 from encoders.devices import choose_device
 from encoders.pairs import set_aside
+from encoders.ranking import COLLAPSE_MARGIN
 from encoders.train import fit
-from encoders.validation import MARGIN, Scores
+from encoders.validation import Scores
 from ssah_index.errors import CollapseError, SourceError, SpecError
 from ssah_index.types import no_progress
 from tests.encoders.test_fit import SMALL, features
@@ -117,8 +118,8 @@ def test_the_verdict_is_the_worse_modality_against_the_prevalence():
         image_to_text=0.9, text_to_image=0.9, image_to_image=0.9, text_to_text=0.9, prevalence=0.5
     )
     assert not good.collapsed
-    assert replace(good, text_to_text=0.5 + MARGIN / 2).collapsed
-    assert replace(good, image_to_image=0.5 + MARGIN / 2).collapsed
+    assert replace(good, text_to_text=0.5 + COLLAPSE_MARGIN / 2).collapsed
+    assert replace(good, image_to_image=0.5 + COLLAPSE_MARGIN / 2).collapsed
     rare = replace(good, prevalence=0.01, image_to_image=0.016)
     assert not rare.collapsed
     alike = replace(good, prevalence=0.99, image_to_image=0.99)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.encoder_data import Pairs
-from encoders.baselines import BASELINES
+from encoders.baselines import BASELINES, RandomCodes
 from encoders.config import TrainSpec
 from encoders.pairs import TrainingSet
 from encoders.splits import Split
@@ -83,7 +83,8 @@ def _baseline(pairs: Pairs, split: Split, row: str, bits: int, seed: int) -> Enc
     texts = pairs.texts[train]
     fitted = BASELINES[row].fit(pairs.images[train], texts, pairs.labels[train], bits, seed)
     arrays: dict[Modality, NDArray[Any]] = {"image": pairs.images, "text": pairs.texts}
-    return lambda modality: fitted.encode(modality, arrays[modality])
+    encode = fitted.encode if isinstance(fitted, RandomCodes) else fitted.activations
+    return lambda modality: encode(modality, arrays[modality])
 
 
 def _trained(pairs: Pairs, split: Split, spec: TrainSpec) -> Encode:

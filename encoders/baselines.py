@@ -1,24 +1,23 @@
-"""Simple encoders on features that any trained one has to beat: chance, ridge, CCA-ITQ.
+"""Encoders on features that any trained one has to beat: chance, ridge, CCA-ITQ, DCMH.
 
-All are closed forms or a few rounds of linear algebra in NumPy; each is a class with
-``fit(images, texts, labels, bits, seed)`` and ``encode(modality, array)``.
+All but DCMH, from a file of its own, are closed forms or a few rounds of linear algebra in
+NumPy. Each is a class with ``fit(images, texts, labels, bits, seed)`` and
+``encode(modality, array)``; those that are not random have ``activations`` too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from encoders.dcmh import DcmhCodes
+from encoders.features import Array, Floats, check_pairs, check_width
 from ssah_index.codes import check_bits, pack
-from ssah_index.errors import InputError
 from ssah_index.types import MODALITIES, Codes, Modality
 
-Array: TypeAlias = NDArray[Any]
-Floats: TypeAlias = NDArray[np.float64]
 BLOCK_ROWS = 4096
 ITQ_ROUNDS = 50
 # Ridges in units of the features' mean variance, chosen by MAP at 64 bits of 1,000 validation
@@ -78,6 +77,15 @@ class LinearCodes:
         """Code width."""
         return int(self.maps["image"][1].shape[1])
 
+    def activations(self, modality: Modality, array: Array) -> Floats:
+        """The mapped features, float64 (n, bits), whose signs are the codes."""
+        mean, matrix = self.maps[modality]
+        check_width(modality, array, len(mean))
+        # By blocks: float64 of a whole data set is what fills memory.
+        blocks = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
+        mapped = [(block.astype(np.float64) - mean) @ matrix for block in blocks]
+        return np.concatenate([np.empty((0, self.bits)), *mapped])
+
     def encode(self, modality: Modality, array: Array) -> Codes:
         """Codes of features.
 
@@ -90,17 +98,7 @@ class LinearCodes:
         -------
         uint8 (n, bits / 8)
         """
-        mean, matrix = self.maps[modality]
-        if array.ndim != 2 or array.shape[1] != len(mean):
-            raise InputError(
-                f"{modality} features of shape {array.shape}",
-                f"(n, {len(mean)})",
-                "Give the features this baseline was fitted on.",
-            )
-        # By blocks: float64 of a whole data set is what fills memory.
-        blocks = (array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS))
-        codes = [pack((block.astype(np.float64) - mean) @ matrix) for block in blocks]
-        return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *codes])
+        return pack(self.activations(modality, array))
 
 
 class RidgeCodes(LinearCodes):
@@ -127,7 +125,7 @@ class RidgeCodes(LinearCodes):
             Of the random turn.
         """
         check_bits(bits)
-        _check_pairs(images, texts, labels)
+        check_pairs(images, texts, labels)
         turn = np.random.default_rng(seed).standard_normal((labels.shape[1], bits))
         targets = labels - labels.mean(axis=0, dtype=np.float64)
         maps: dict[Modality, tuple[Floats, Floats]] = {
@@ -161,7 +159,7 @@ class CcaItqCodes(LinearCodes):
     ) -> CcaItqCodes:
         """Fit on n pairs; parameters as those of `RidgeCodes.fit`."""
         check_bits(bits)
-        _check_pairs(images, texts, labels)
+        check_pairs(images, texts, labels)
         image_mean, left = _centre(images)
         text_mean, right = _centre(texts)
         of_images, of_texts = _canonical(left, right, bits)
@@ -172,10 +170,13 @@ class CcaItqCodes(LinearCodes):
         )
 
 
-BASELINES: Mapping[str, type[RandomCodes] | type[RidgeCodes] | type[CcaItqCodes]] = {
+BASELINES: Mapping[
+    str, type[RandomCodes] | type[RidgeCodes] | type[CcaItqCodes] | type[DcmhCodes]
+] = {
     "random": RandomCodes,
     "ridge": RidgeCodes,
     "cca-itq": CcaItqCodes,
+    "dcmh": DcmhCodes,
 }
 """By name."""
 
@@ -228,15 +229,3 @@ def _quantising_turn(views: Floats, bits: int, seed: int) -> Floats:
         outer, _, inner = np.linalg.svd(views.T @ signs, full_matrices=False)
         turn = outer @ inner
     return turn
-
-
-def _check_pairs(images: Array, texts: Array, labels: Array) -> None:
-    arrays = {"images": images, "texts": texts, "labels": labels}
-    counts = {len(array) for array in arrays.values()}
-    if len(counts) > 1 or min(counts) < 2 or any(array.ndim != 2 for array in arrays.values()):
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InputError(
-            f"arrays of shapes {shapes}",
-            "two axes each and as many rows, two at least",
-            "Give features of the same pairs; pixels need a backbone first.",
-        )

@@ -83,7 +83,7 @@ def test_the_turn_brings_views_nearer_to_their_signs(world, monkeypatch):
     assert loss(turned) < loss(unturned)
 
 
-@pytest.mark.parametrize("name", ["ridge", "cca-itq"])
+@pytest.mark.parametrize("name", ["ridge", "cca-itq", "dcmh"])
 def test_what_does_not_fit_is_refused(name, world):
     images, texts, labels = world
     model = fit(name, world)

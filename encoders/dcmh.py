@@ -5,8 +5,9 @@ Source: Jiang and Li, Deep Cross-Modal Hashing, CVPR 2017, section 3.
 What differs: image features are frozen and two layers learn from them, where the paper trains
 CNN-F; the hidden layers are 1,024 wide, TexNet's in the paper 8,192; outputs are batch-normed,
 and Adam takes the place of SGD. With plain outputs the balance term, which reads sums over all
-rows that are a pass old, either diverged or held outputs near zero: on a small set where labels
-are products of hidden signs MAP stayed at 0.30, chance 0.25; with batch norm it came to 0.91.
+rows that are a pass old, made SGD diverge or held outputs near zero: where labels are products
+of hidden signs, SGD and Adam at rates from 1e-3 to 1 stayed at a MAP of 0.26 to 0.33, chance
+0.25; with batch norm Adam came to 0.91 at 1e-3 and to 1.00 at 1e-2.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ BALANCE = 1.0
 """Eta of the paper."""
 HIDDEN = 1024
 BATCH_ROWS = 128
+# Chosen by MAP at 64 bits of 1,000 validation pairs of MIRFLICKR-25K against the trained ones:
+# 8 passes at 3e-4 0.738 / 0.680, at 1e-3 0.780 / 0.725, at 3e-3 0.794 / 0.734, at 1e-2
+# 0.728 / 0.690; 16 passes at 3e-3 0.830 / 0.777. A pass takes 4.2 s of one core.
 PASSES = 20
 RATE = 3e-3
 ENCODE_ROWS = 4096
@@ -123,7 +127,7 @@ def _outputs(net: nn.Module, inputs: Tensor) -> Tensor:
 def _alternate(
     nets: Mapping[Modality, nn.Module], inputs: Mapping[Modality, Tensor], labels: Tensor
 ) -> None:
-    """Train both networks in turns, at a rate that falls to nothing along a line."""
+    """Train both networks in turns; SGD whose rate falls to nothing along a line."""
     optimisers = {
         m: torch.optim.Adam(net.parameters(), RATE, fused=True) for m, net in nets.items()
     }

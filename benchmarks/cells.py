@@ -33,10 +33,10 @@ def is_done(
 
     def ran_with(cell: Cell) -> Mapping[str, Any]:
         added = {name: defaults[name] for name in options if name in defaults}
-        return {**added, **cell.get("options", {})}
+        return {**added, **cell["options"]}
 
     return any(
-        _key(cell) == (row, bits, seed) and ran_with(cell) == dict(options)
+        _key(cell) == (row, bits, seed) and "options" in cell and ran_with(cell) == dict(options)
         for cell in kept(path)["cells"]
     )
 

@@ -80,7 +80,7 @@ def pairs():
 
 
 def test_a_trained_cell_has_every_figure(pairs):
-    options = options_of("mirflickr", "modern", 16, 0) | {"passes": 3, "hidden": 32}
+    options = options_of("mirflickr", "modern", 16, 0) | {"passes": 8, "hidden": 32}
     found = run_cell(pairs, "modern", 16, 0, options)
     across = {
         f"{way}{kind}"

@@ -44,8 +44,9 @@ class JointTrainer(nn.Module):
         self.text_net = text_net(spec, pairs.bags.shape[1], classes)
         self.discriminators = nn.ModuleList([discriminator(), discriminator()])
         # Of the pair terms; the logarithm keeps the scale positive.
-        self.log_scale = nn.Parameter(torch.tensor(math.log(spec.pair_scale / spec.bits)))
-        self.bias = nn.Parameter(torch.zeros(()))
+        scale = torch.tensor(math.log(spec.pair_scale / spec.bits))
+        self.log_scale = nn.Parameter(scale, requires_grad=spec.learn_scale)
+        self.bias = nn.Parameter(torch.zeros(()), requires_grad=spec.learn_scale)
         # Codes of all pairs as last seen, one bank a network: what a batch is compared with.
         rows = len(pairs) if spec.bank_rows else 0
         self.register_buffer("bank", torch.zeros(3, rows, spec.bits))

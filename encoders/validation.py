@@ -94,10 +94,12 @@ class Choice:
         device: torch.device,
     ) -> None:
         self._spec = spec
-        own = torch.Generator().manual_seed(spec.seed)
-        sample = torch.randperm(len(pairs), generator=own)[:SAMPLE]
-        self._validation = None if validation is None else validation.to(device)
-        self._sample = pairs.rows(sample).to(device)
+        self._validation = None
+        if validation is not None:
+            own = torch.Generator().manual_seed(spec.seed)
+            sample = torch.randperm(len(pairs), generator=own)[:SAMPLE]
+            self._validation = validation.to(device)
+            self._sample = pairs.rows(sample).to(device)
         self._best: dict[str, Any] = {"score": 0.0, "pass": 0, "judged": 0, "nets": {}}
 
     @property

@@ -9,6 +9,7 @@ import torch
 from encoders import checkpoint
 from encoders.config import TrainSpec
 from encoders.devices import choose_device
+from encoders.joint import JointTrainer
 from encoders.pairs import set_aside
 from encoders.ranking import COLLAPSE_MARGIN
 from encoders.train import fit
@@ -68,8 +69,6 @@ def test_validation_changes_no_step_and_the_best_pass_is_returned(tmp_path):
 
 def _watched_fit(pairs, watched, watch):
     """`fit` without validation, its trainer shown to ``watch`` as it goes."""
-    from encoders.joint import JointTrainer
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SPEC.seed)
         watched["trainer"] = JointTrainer(pairs, SPEC)

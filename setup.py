@@ -33,6 +33,7 @@ EXTRAS["dev"] = [
     "hypothesis>=6.100",
     "import-linter>=2.1",
     "mypy>=1.13",
+    "pandas>=2.2",
     "pytest>=8.3",
     "ruff>=0.8",
 ]

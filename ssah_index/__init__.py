@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssah_index.codes import pack, unpack
-    from ssah_index.search import Searcher
+    from ssah_index.search import Searcher, search_codes
     from ssah_index.search import open_store as open
+    from ssah_index.stop import Stop
     from ssah_index.store import Store
 
 __version__ = "0.1.0"
-__all__ = ["Searcher", "Store", "open", "pack", "unpack"]
+__all__ = ["Searcher", "Stop", "Store", "open", "pack", "search_codes", "unpack"]
 
 _HOME = {
     "Searcher": ("ssah_index.search", "Searcher"),
+    "Stop": ("ssah_index.stop", "Stop"),
     "Store": ("ssah_index.store", "Store"),
     "open": ("ssah_index.search", "open_store"),
     "pack": ("ssah_index.codes", "pack"),
+    "search_codes": ("ssah_index.search", "search_codes"),
     "unpack": ("ssah_index.codes", "unpack"),
 }
 

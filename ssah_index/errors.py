@@ -4,6 +4,7 @@ SsahError
 ├── InputError (ValueError)            change the input
 │   ├── CodeError                      codes of the wrong width, type or shape
 │   ├── QueryError                     a query, k or radius that cannot be answered
+│   │   └── TooManyHitsError           a radius search finds more than its limit
 │   ├── ItemError                      one image or text that cannot be encoded
 │   ├── SourceError                    an input folder or table that cannot be read
 │   └── SpecError                      a specification with faulty fields
@@ -14,6 +15,9 @@ SsahError
 │   ├── CorruptError                   files missing, cut or altered
 │   ├── ConflictError                  another writer won too often
 │   └── WriteFailedError               disk full, read-only or not permitted
+├── StoppedError                       ask again, with more time
+│   ├── DeadlineError (TimeoutError)   the time given was not enough
+│   └── CancelledError                 somebody called Stop.cancel
 ├── EncoderError (ValueError)          choose another encoder
 │   └── CollapseError (RuntimeError)   train again with other options
 └── MissingExtraError (ImportError)    install an optional part
@@ -64,6 +68,10 @@ class QueryError(InputError):
     """A query, k or radius that cannot be answered."""
 
 
+class TooManyHitsError(QueryError):
+    """A radius search finds more hits than its limit; none of them is returned."""
+
+
 class ItemError(InputError):
     """One image or text that cannot be encoded; in a build it goes to the ledger."""
 
@@ -102,6 +110,18 @@ class ConflictError(StoreError):
 
 class WriteFailedError(StoreError):
     """The disk is full, read-only, or writing is not permitted."""
+
+
+class StoppedError(SsahError):
+    """A search ended before it had its answer."""
+
+
+class DeadlineError(StoppedError, TimeoutError):
+    """The time given to a `Stop` is over."""
+
+
+class CancelledError(StoppedError):
+    """`Stop.cancel` was called."""
 
 
 class EncoderError(SsahError, ValueError):

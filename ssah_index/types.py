@@ -1,6 +1,6 @@
 """Array aliases, the items that flow through a build, Protocols and results.
 
-Relies on NumPy alone; ``import ssah_index`` does not load it.
+Relies on NumPy and `Stop`; ``import ssah_index`` does not load it.
 Shape letters are those of the glossary: n codes, nq queries, k results.
 """
 
@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 import numpy as np
 from numpy.typing import NDArray
 
+from ssah_index.stop import Stop
+
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 Codes: TypeAlias = NDArray[np.uint8]
 """Packed codes, uint8 (n, nbytes), little bit order."""
 Words: TypeAlias = NDArray[np.uint64]
 """The same codes as uint64 (n, words); trailing bits of the last word are zero."""
+Bitmap: TypeAlias = NDArray[np.uint64]
+"""Allowed rows, Arrow bit order: bit i % 64 of word i // 64, and one more word of zeros."""
 Modality = Literal["image", "text"]
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 
@@ -188,11 +193,29 @@ def no_progress(done: int, total: int, label: str) -> None:
     """The Progress of a caller who does not want any."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpec:
+    """What is asked of an index, beside the queries."""
+
+    k: int | None = None
+    """Most hits a query; None: all within the radius."""
+    radius: int | None = None
+    """Greatest distance in bits, inclusive; None: any."""
+    allowed: Bitmap | None = None
+    """Rows of the snapshot that may be found; None: all."""
+    limit: int | None = None
+    """Most hits of all queries together; None: any number."""
+    threads: int = 1
+    """Most cores to use."""
+    stop: Stop = field(default_factory=Stop)
+    """Ends the search early."""
+
+
 class Index(Protocol):
     """A set of segments made fast to search."""
 
-    def search(self, queries: Words, *, k: int | None, radius: int | None) -> Hits:
-        """Rows of the least distance for each query, by (distance, row)."""
+    def search(self, queries: Words, spec: SearchSpec) -> Hits:
+        """Rows of the snapshot for each query, by (distance, row)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +228,18 @@ class Hits:
     """(total,) positions, ascending (distance, row) within a query."""
     lims: NDArray[np.int64]
     """(nq + 1,) borders of the queries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Rows that lie near each other; each pair once, the lesser row first."""
+
+    rows: NDArray[np.int64]
+    """(total,)."""
+    others: NDArray[np.int64]
+    """(total,), each greater than its row."""
+    distances: NDArray[np.int32]
+    """(total,) bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +291,10 @@ class SearchResult:
                 "id": pa.array(self.ids, pa.string()),
             }
         )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same lines as a data frame; needs pandas."""
+        return self.to_arrow().to_pandas()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_arrow().__arrow_c_stream__(requested_schema)

@@ -22,11 +22,14 @@ def search(
     queries: NDArray[np.uint8],
     k: int | None = None,
     radius: int | None = None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Hits:
-    """Sort everything by (distance, row) and cut."""
+    """Sort everything that is allowed by (distance, row) and cut."""
     found, rows, lims = [], [], [0]
     for line in distances(codes, queries) if len(queries) else []:
         order = np.lexsort((np.arange(len(line)), line))
+        if allowed is not None:
+            order = order[allowed[order]]
         if radius is not None:
             order = order[line[order] <= radius]
         order = order[:k]

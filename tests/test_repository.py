@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
+MAX_KERNEL_LINES = 60
+"""Loops that must stay in one function, or LLVM does not vectorise them or Numba not cache them."""
 
 
 def blocks(language: str) -> list[str]:
@@ -44,7 +46,9 @@ def test_no_function_is_too_long():
         f"{path.relative_to(ROOT)}: {node.name} has {code_lines(node)} lines"
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and code_lines(node) > MAX_FUNCTION_LINES
+        if isinstance(node, ast.FunctionDef)
+        and code_lines(node)
+        > (MAX_KERNEL_LINES if path.parent.name == "kernels" else MAX_FUNCTION_LINES)
     ]
     assert offenders == []
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssah_index.errors import CodeError, QueryError
 from ssah_index.types import Codes
 
 MIN_BITS = 8
 MAX_BITS = 4096
+DLPACK_CPU = 1
+"""kDLCPU in dlpack.h."""
 
 
 def check_bits(bits: int) -> int:
@@ -49,8 +52,10 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
 
     Parameters
     ----------
-    codes : uint8 (n, nbytes), uint8 (nbytes,), or Arrow FixedSizeBinary array or column
-        Packed, little bit order. One code may come without its first axis.
+    codes : uint8 (n, nbytes), bool (n, bits), or Arrow FixedSizeBinary array or column
+        Packed, little bit order; bools are packed here. Anything that speaks DLPack on the
+        CPU, such as a torch tensor, is taken as an array. One code may come without its
+        first axis.
     bits : int, optional
         The width the codes must have.
     what : str
@@ -59,7 +64,7 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
     Returns
     -------
     uint8 (n, nbytes)
-        A view where possible.
+        A view where possible; bools are copied.
 
     Raises
     ------
@@ -67,12 +72,14 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
         If dtype, shape or width is wrong.
     """
     is_arrow = hasattr(codes, "__arrow_c_array__") or hasattr(codes, "__arrow_c_stream__")
-    array = _from_arrow(codes) if is_arrow else np.asarray(codes)
+    array = _from_arrow(codes) if is_arrow else _from_array(codes, what)
+    if array.dtype == np.bool_ and array.ndim and array.shape[-1] % 8 == 0:
+        array = np.packbits(array, axis=-1, bitorder="little")
     if array.dtype != np.uint8:
         raise CodeError(
             f"{what} have dtype {array.dtype}",
-            "packed codes of dtype uint8",
-            "Turn bits, signs or activations into codes with ssah_index.pack().",
+            "packed codes of dtype uint8, or bool bits, a multiple of 8 of them",
+            "Turn signs or activations into codes with ssah_index.pack().",
         )
     if array.ndim == 1:
         array = array[None, :]
@@ -91,6 +98,20 @@ def as_codes(codes: Any, bits: int | None = None, what: str = "codes") -> Codes:
         )
     check_bits(width)
     return np.ascontiguousarray(array)
+
+
+def _from_array(codes: Any, what: str) -> NDArray[Any]:
+    """View an array, or a tensor that is on the CPU, as a NumPy array."""
+    if isinstance(codes, np.ndarray) or not hasattr(codes, "__dlpack_device__"):
+        return np.asarray(codes)
+    kind, number = codes.__dlpack_device__()
+    if kind != DLPACK_CPU:
+        raise CodeError(
+            f"{what} lie on device {number} of DLPack type {int(kind)}",
+            f"an array in main memory (type {DLPACK_CPU})",
+            "Copy it there, with .cpu() in torch.",
+        )
+    return np.asarray(codes)
 
 
 def check_k_and_radius(k: int | None, radius: int | None) -> None:

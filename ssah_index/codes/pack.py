@@ -111,7 +111,7 @@ def unpack(codes: Any, to: Literal["bits", "signs"] = "bits") -> NDArray[Any]:
 
 
 def to_words(codes: Codes) -> Words:
-    """View codes as 64-bit words; copies only when nbytes is no multiple of 8.
+    """View codes as 64-bit words; copies only what is no multiple of 8 bytes, in width or address.
 
     Parameters
     ----------
@@ -127,4 +127,4 @@ def to_words(codes: Codes) -> Words:
         padded = np.zeros((n, -(-nbytes // 8) * 8), np.uint8)
         padded[:, :nbytes] = codes
         codes = padded
-    return codes.view("<u8")
+    return np.require(codes.view("<u8"), requirements=["C", "A"])

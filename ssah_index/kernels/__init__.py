@@ -7,6 +7,9 @@ AVX-512 VPOPCNTDQ, against 1 for one loop over a run-time number of words).
 """
 
 from ssah_index.kernels.distances import hamming_distances
-from ssah_index.kernels.scan import scan
+from ssah_index.kernels.merge import merge
+from ssah_index.kernels.scan import Extent
+from ssah_index.kernels.sparse import scan_allowed
+from ssah_index.kernels.team import cores
 
-__all__ = ["hamming_distances", "scan"]
+__all__ = ["Extent", "cores", "hamming_distances", "merge", "scan_allowed"]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ssah_index.codes import as_codes, check_k_and_radius, to_words
+from ssah_index.codes import allowed_rows, as_codes, to_words
 from ssah_index.errors import QueryError
 from ssah_index.index import FlatIndex
-from ssah_index.search.merge import merge
+from ssah_index.search.spec import search_spec
+from ssah_index.stop import Stop
 from ssah_index.store import Snapshot, Store
-from ssah_index.types import MODALITIES, Index, Modality, SearchResult
+from ssah_index.types import MODALITIES, Index, Modality, Pairs, SearchResult
 
 
 class Searcher:
@@ -50,19 +51,32 @@ class Searcher:
         k: int | None = None,
         radius: int | None = None,
         modality: Modality | None = None,
+        where_rows: Any = None,
+        limit: int | None = None,
+        threads: int | None = None,
+        stop: Stop | None = None,
     ) -> SearchResult:
         """Find the nearest codes, exactly.
 
         Parameters
         ----------
-        codes : uint8 (nq, nbytes), or Arrow FixedSizeBinary
-            Packed query codes.
+        codes : uint8 (nq, nbytes), bool (nq, bits), Arrow FixedSizeBinary, or DLPack uint8
+            Query codes.
         k : int, optional
             At most this many hits a query; 10 when neither k nor radius is given.
         radius : int, optional
             Greatest distance in bits, inclusive. With k: the k nearest within it.
         modality : {"image", "text"}, optional
             What to search; both when left out.
+        where_rows : bool (n,), Arrow BooleanArray, or int64 row numbers, optional
+            Rows of the snapshot that may be found. The answer is as exact as without.
+        limit : int, optional
+            Most hits of all queries together: a guard for radius searches, which may find
+            the whole store. Above it, there is an error and no hit.
+        threads : int, optional
+            Most cores to use; all when left out. It does not change the answer.
+        stop : Stop, optional
+            A deadline, and a switch for another thread.
 
         Returns
         -------
@@ -74,7 +88,13 @@ class Searcher:
         CodeError
             If the codes are of another width than the store's, or no codes.
         QueryError
-            If k is below 1, radius below 0, or there is no such modality.
+            If a number is too low, there is no such modality, or rows are not the snapshot's.
+        TooManyHitsError, DeadlineError, CancelledError
+            As limit and stop say.
+
+        Notes
+        -----
+        Extra memory is the index's (`FlatIndex`), the hits, and with where_rows one bit a row.
 
         Examples
         --------
@@ -82,23 +102,62 @@ class Searcher:
         >>> searcher = ssah_index.open("photos.ssah")  # doctest: +SKIP
         >>> distances, ids = searcher.search(np.zeros(8, np.uint8), k=3)  # doctest: +SKIP
         """
-        if k is None and radius is None:
-            k = 10
-        check_k_and_radius(k, radius)
+        snapshot = self.snapshot  # one snapshot for the whole call, whatever refresh does
+        spec = search_spec(
+            len(snapshot),
+            k=10 if k is None and radius is None else k,
+            radius=radius,
+            allowed=allowed_rows(where_rows, None, len(snapshot)),
+            limit=limit,
+            threads=threads,
+            stop=stop,
+        )
+        queries = to_words(as_codes(codes, self.bits, what="query codes"))
+        index: Index = self._index(snapshot, modality)
+        hits = index.search(queries, spec)
+        column = snapshot.take(hits.rows, ["id"]).column("id")
+        ids = np.array(column.to_pylist(), dtype=object)
+        return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
+
+    def pairs(
+        self,
+        radius: int,
+        *,
+        modality: Modality | None = None,
+        where_rows: Any = None,
+        threads: int | None = None,
+        stop: Stop | None = None,
+    ) -> Iterator[Pairs]:
+        """Find all pairs of rows within ``radius`` bits of each other, to remove duplicates.
+
+        Every row is compared with every other: n * n / 2 comparisons.
+
+        Parameters
+        ----------
+        radius : int
+            In bits, inclusive; 0 finds equal codes.
+        modality, where_rows, threads, stop
+            As `search` takes them; both rows of a pair are of the modality and allowed.
+
+        Yields
+        ------
+        Pairs
+            Batch by batch; ascending (row, distance, other) over all batches.
+        """
+        snapshot = self.snapshot
+        allowed = allowed_rows(where_rows, None, len(snapshot))
+        spec = search_spec(
+            len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
+        )
+        return self._index(snapshot, modality).pairs(spec)
+
+    @staticmethod
+    def _index(snapshot: Snapshot, modality: Modality | None) -> FlatIndex:
         if modality not in (None, *MODALITIES):
             raise QueryError(
                 f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
             )
-        queries = to_words(as_codes(codes, self.bits, what="query codes"))
-        snapshot = self.snapshot  # one snapshot for the whole call, whatever refresh does
-        k = None if k is None else min(k, max(len(snapshot), 1))
-        indexes: Sequence[Index] = FlatIndex.over(snapshot.select(modality))
-        hits = merge(
-            [index.search(queries, k=k, radius=radius) for index in indexes], len(queries), k
-        )
-        column = snapshot.take(hits.rows, ["id"]).column("id")
-        ids = np.array(column.to_pylist(), dtype=object)
-        return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
+        return FlatIndex.over(snapshot.select(modality))
 
 
 def open_store(path: str | os.PathLike[str]) -> Searcher:

@@ -24,7 +24,7 @@ from ssah_index.errors import CodeError, CorruptError
 from ssah_index.store.files import Seal, fsync_folder, make_folder, seal_file, write_file, writing
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.rows import Rows, rows_table, write_rows
-from ssah_index.store.shard import read_codes, write_codes
+from ssah_index.store.shard import prefetch_codes, read_codes, write_codes
 from ssah_index.types import Codes, Failure, Item, Modality, Words
 
 LEDGER = "failed.parquet"
@@ -199,6 +199,10 @@ class Segment:
     def words(self) -> Words:
         """uint64 (n, words); a view of the map when nbytes is a multiple of 8."""
         return to_words(self.codes)
+
+    def prefetch(self) -> None:
+        """Have the codes read ahead, before a scan comes to them."""
+        prefetch_codes(self._folder)
 
     @cached_property
     def rows(self) -> Rows:

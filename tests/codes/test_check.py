@@ -1,8 +1,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
-from ssah_index.codes import as_codes, check_bits, check_k_and_radius
+from ssah_index.codes import as_codes, check_bits, check_k_and_radius, to_words
 from ssah_index.errors import CodeError, QueryError
 
 
@@ -26,7 +27,7 @@ def test_wrong_width_says_both_in_bytes_and_bits():
 
 
 @pytest.mark.parametrize(
-    "codes", [np.zeros((3, 8), np.float32), np.zeros((3, 8), bool), np.zeros((1, 1, 8), np.uint8)]
+    "codes", [np.zeros((3, 8), np.float32), np.zeros((3, 9), bool), np.zeros((1, 1, 8), np.uint8)]
 )
 def test_what_is_no_code_is_refused(codes):
     with pytest.raises(CodeError):
@@ -35,6 +36,39 @@ def test_what_is_no_code_is_refused(codes):
 
 def test_one_code_may_come_without_its_first_axis():
     assert as_codes(np.zeros(8, np.uint8)).shape == (1, 8)
+
+
+def test_bools_are_packed_low_bit_first():
+    bits = np.zeros((2, 16), bool)
+    bits[0, 0] = bits[1, 9] = True
+    np.testing.assert_array_equal(as_codes(bits), [[1, 0], [0, 2]])
+    np.testing.assert_array_equal(as_codes(bits[1]), [[0, 2]])
+
+
+class OnDevice:
+    """An array that says it lies on a GPU, as a tensor would."""
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+
+def test_tensors_are_viewed_where_they_are_in_main_memory():
+    tensor = torch.arange(32, dtype=torch.uint8).reshape(4, 8)
+    viewed = as_codes(tensor)
+    np.testing.assert_array_equal(viewed, tensor.numpy())
+    tensor[0, 0] = 9
+    assert viewed[0, 0] == 9
+    with pytest.raises(CodeError, match=r"on device 0 of DLPack type 2.*\.cpu\(\)"):
+        as_codes(OnDevice())
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_words_of_codes_at_any_address_are_aligned(shift):
+    raw = np.arange(100, dtype=np.uint8)
+    codes = raw[shift : shift + 64].reshape(4, 16)
+    words = to_words(codes)
+    assert words.flags.aligned
+    np.testing.assert_array_equal(words.view(np.uint8), codes)
 
 
 def test_arrow_codes_are_viewed_slices_too():

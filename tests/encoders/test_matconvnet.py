@@ -84,9 +84,10 @@ def test_a_trunk_of_a_file_equals_the_layers_one_by_one(tmp_path):
     save_mat_net(tmp_path / "net.mat", "today", filters, biases, mean)
     trunk = open_trunk(f"cnn-f:{tmp_path / 'net.mat'}")
     pixels = np.random.default_rng(1).integers(0, 256, (2, 3, SIDE, SIDE), dtype=np.uint8)
-    maps = torch.from_numpy(pixels - mean.transpose(2, 0, 1))
+    # In float64, since the sums of eight layers in float32 depend on their order.
+    maps = torch.from_numpy(pixels - mean.transpose(2, 0, 1).astype(np.float64))
     for layer in CNN_F:
-        weights = torch.from_numpy(filters[layer.name].transpose(3, 2, 0, 1).copy())
+        weights = torch.from_numpy(filters[layer.name].transpose(3, 2, 0, 1).astype(np.float64))
         maps = torch.conv2d(maps, weights, None, layer.stride, layer.padding)
         maps = (maps + torch.from_numpy(biases[layer.name])[:, None, None]).clamp(min=0)
         if layer.norm:
@@ -96,9 +97,10 @@ def test_a_trunk_of_a_file_equals_the_layers_one_by_one(tmp_path):
             padded = torch.nn.functional.pad(maps, (0, 1, 0, 1), value=-torch.inf)
             side = -(-(maps.shape[-1] - 3) // 2) + 1
             maps = padded.unfold(2, 3, 2).unfold(3, 3, 2).amax((-1, -2))[:, :, :side, :side]
-    torch.testing.assert_close(trunk(torch.from_numpy(pixels)), maps.flatten(1))
+    features = trunk.double()(torch.from_numpy(pixels))
+    torch.testing.assert_close(features, maps.flatten(1))
     assert trunk.width == filters["fc7"].shape[3]
-    again = restore_trunk("cnn-f:gone.mat", trunk.state_dict())
+    again = restore_trunk("cnn-f:gone.mat", trunk.float().state_dict())
     assert (again.size, again.width) == (SIDE, trunk.width)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ssah_index.codes import to_words
-from ssah_index.search.merge import merge
+from ssah_index.codes import as_bitmap, to_words
+from ssah_index.errors import DeadlineError, TooManyHitsError
+from ssah_index.stop import Stop
 from ssah_index.store import Store
+from ssah_index.types import Index, SearchSpec
 from tests import naive
 from tests.conftest import random_codes
 
@@ -25,30 +27,40 @@ class IndexSuite:
     """Answers equal the naive twin's over one, two and many segments."""
 
     @pytest.fixture
-    def build(self) -> Callable[[Store], list]:
-        """From a store to the indexes that cover all of it."""
+    def build(self) -> Callable[[Store], Index]:
+        """From a store to the index that covers all of it."""
         raise NotImplementedError
 
     @pytest.mark.parametrize("bits", [24, 64, 256])
     @pytest.mark.parametrize("kind", SETS)
     @pytest.mark.parametrize("pieces", [1, 2, 7])
-    def test_answers_equal_naive(self, make_store, build, bits, kind, pieces):
+    @pytest.mark.parametrize("share", [None, 0.03, 0.5])
+    def test_answers_equal_naive(self, make_store, build, bits, kind, pieces, share):
         codes = SETS[kind](bits)
+        n = len(codes)
         queries = np.concatenate([random_codes(9, 3, bits), codes[:2]])
-        store = make_store(*np.array_split(codes, pieces), bits=bits)
-        indexes = build(store)
+        index = build(make_store(*np.array_split(codes, pieces), bits=bits))
+        allowed = None if share is None else np.random.default_rng(5).random(n) < share
+        bitmap = None if allowed is None else as_bitmap(allowed, n)
         for k, radius in ((1, None), (10, None), (5000, None), (None, bits // 4), (7, bits // 3)):
-            parts = [i.search(to_words(queries), k=k, radius=radius) for i in indexes]
-            hits = merge(parts, len(queries), k)
-            expected = naive.search(codes, queries, k, radius)
+            spec = SearchSpec(k=k, radius=radius, allowed=bitmap, threads=2)
+            hits = index.search(to_words(queries), spec)
+            expected = naive.search(codes, queries, k, radius, allowed)
             np.testing.assert_array_equal(hits.lims, expected.lims)
             np.testing.assert_array_equal(hits.distances, expected.distances)
             np.testing.assert_array_equal(hits.rows, expected.rows)
 
     def test_top_k_is_a_prefix_of_top_k_plus_one(self, make_store, build):
-        store = make_store(random_codes(1, 500, 64, 3))
-        (index,) = build(store)
+        index = build(make_store(random_codes(1, 300, 64, 3), random_codes(3, 200, 64, 3)))
         query = to_words(random_codes(2, 1, 64, 3))
-        whole = index.search(query, k=500, radius=None).rows
-        for k in (1, 2, 17, 499):
-            np.testing.assert_array_equal(index.search(query, k=k, radius=None).rows, whole[:k])
+        whole = index.search(query, SearchSpec(k=500)).rows
+        for k in range(1, 500):
+            np.testing.assert_array_equal(index.search(query, SearchSpec(k=k)).rows, whole[:k])
+
+    def test_it_heeds_stop_and_limit(self, make_store, build):
+        codes = np.zeros((100, 8), np.uint8)
+        index = build(make_store(codes))
+        with pytest.raises(TooManyHitsError, match="limit of 99"):
+            index.search(to_words(codes[:1]), SearchSpec(radius=0, limit=99))
+        with pytest.raises(DeadlineError):
+            index.search(to_words(codes[:1]), SearchSpec(k=1, stop=Stop(timeout_s=0)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import ssah_index
 from ssah_index.errors import CodeError, QueryError
-from ssah_index.search.merge import merge
+from ssah_index.kernels import merge
 from tests import naive
 from tests.conftest import append, random_codes
 
@@ -59,6 +59,44 @@ def test_results_become_arrow(store):
     assert table.column("id").to_pylist() == result.ids.tolist()
 
 
+def test_results_become_data_frames(store):
+    frame = ssah_index.open(store.path).search(random_codes(9, 2, 64, 4), k=2).to_pandas()
+    assert list(frame.columns) == ["query", "rank", "distance", "row", "id"]
+    assert len(frame) == 4
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_only_the_rows_chosen_are_found(store, share):
+    """Rows count over all modalities, whichever is searched."""
+    where = np.random.default_rng(3).random(1200) < share
+    queries = random_codes(9, 5, 64, 4)
+    searcher = ssah_index.open(store.path)
+    found = searcher.search(queries, k=2000, where_rows=pa.array(where))
+    assert sorted(found.rows[: found.lims[1]]) == np.flatnonzero(where).tolist()
+    texts = np.arange(1200) // 400 == 1
+    found = searcher.search(queries, k=20, where_rows=where, modality="text")
+    expected = naive.search(all_codes(store), queries, 20, None, where & texts)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    with pytest.raises(QueryError, match="7 flags meets 1200 rows"):
+        searcher.search(queries, where_rows=[True] * 7)
+
+
+def test_pairs_of_a_modality(store):
+    append(store, "again", all_codes(store)[[3, 500]], "text")
+    searcher = ssah_index.open(store.path)
+    pairs = [
+        pair
+        for batch in searcher.pairs(0)
+        for pair in zip(batch.rows.tolist(), batch.others.tolist(), strict=True)
+    ]
+    assert {(3, 1200), (500, 1201)} <= set(pairs)
+    texts = np.concatenate([batch.rows for batch in searcher.pairs(0, modality="text")])
+    assert 500 in texts
+    assert 3 not in texts
+    with pytest.raises(QueryError, match="radius is -1"):
+        searcher.pairs(-1)
+
+
 def test_refresh_swaps_the_snapshot(store):
     searcher = ssah_index.open(store.path)
     append(store, "late", random_codes(7, 10, 64))
@@ -86,6 +124,8 @@ def test_bad_queries_are_refused(store):
         searcher.search(np.zeros((1, 16), np.uint8))
     with pytest.raises(QueryError, match="k is 0"):
         searcher.search(np.zeros((1, 8), np.uint8), k=0)
+    with pytest.raises(QueryError, match="threads is True"):
+        searcher.search(np.zeros((1, 8), np.uint8), threads=True)
     with pytest.raises(QueryError, match="modality is 'texts'"):
         searcher.search(np.zeros((1, 8), np.uint8), modality="texts")
 

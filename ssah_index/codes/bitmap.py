@@ -1,0 +1,135 @@
+"""Which rows may be found, as the bitmap that scans read.
+
+Bit i % 64 of word i // 64 is row i, as Arrow's validity bitmaps have it; one word of zeros
+more lets kernels read 64 rows from any row on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssah_index.errors import QueryError
+from ssah_index.types import Bitmap
+
+
+def as_bitmap(rows: Any, n: int) -> Bitmap:
+    """Return a choice among n rows as a bitmap.
+
+    Parameters
+    ----------
+    rows : bool (n,), Arrow BooleanArray of n without nulls, or signed integer (m,)
+        What is chosen: a flag a row, or the chosen rows in any order.
+    n : int
+
+    Returns
+    -------
+    uint64 (ceil(n / 64) + 1,)
+        A copy.
+
+    Raises
+    ------
+    QueryError
+        If length or type is another, or a row does not exist.
+    """
+    if hasattr(rows, "__arrow_c_array__") or hasattr(rows, "__arrow_c_stream__"):
+        return _from_arrow(rows, n)
+    array = np.asarray(rows)
+    if array.ndim == 1 and not array.size and array.dtype.kind == "f":
+        array = array.astype(np.int64)  # an empty list has no type of its own
+    if array.ndim != 1 or array.dtype.kind not in "bi":
+        raise QueryError(
+            f"rows are given as {array.dtype} of shape {array.shape}",
+            "a flag a row (bool or an Arrow BooleanArray), or row numbers (int64)",
+            "Wrap a packed bitmap as pyarrow.BooleanArray.from_buffers().",
+        )
+    if array.dtype.kind == "b":
+        return _packed(_of_length(array, n), n)
+    if array.size and not (array.min() >= 0 and array.max() < n):
+        raise QueryError(
+            f"rows {array.min()} to {array.max()} are asked for",
+            f"rows from 0 to {n - 1}",
+            "Take rows from the results of this snapshot.",
+        )
+    bitmap = _empty(n)
+    places = array.astype(np.int64)
+    np.bitwise_or.at(bitmap, places >> 6, np.uint64(1) << (places & 63).astype(np.uint64))
+    return bitmap
+
+
+def _of_length(array: Any, n: int) -> Any:
+    if len(array) != n:
+        raise QueryError(
+            f"a filter of {len(array)} flags meets {n} rows",
+            "one flag a row of the snapshot, of all modalities",
+            "Refresh it, if rows were added since it was made.",
+        )
+    return array
+
+
+def _packed(flags: NDArray[np.bool_], n: int) -> Bitmap:
+    bitmap = _empty(n)
+    packed = np.packbits(flags, bitorder="little")
+    bitmap.view(np.uint8)[: len(packed)] = packed
+    return bitmap
+
+
+def _from_arrow(rows: Any, n: int) -> Bitmap:
+    import pyarrow as pa
+
+    if hasattr(rows, "__arrow_c_stream__"):
+        rows = pa.chunked_array(rows).combine_chunks()
+    values = pa.array(rows)
+    if not pa.types.is_boolean(values.type) or values.null_count:
+        if pa.types.is_signed_integer(values.type) and not values.null_count:
+            return as_bitmap(values.to_numpy(), n)
+        raise QueryError(
+            f"rows are given as an Arrow array of type {values.type} with "
+            f"{values.null_count} nulls",
+            "bool or int64 without nulls",
+            "Cast it, and fill the nulls with false.",
+        )
+    _of_length(values, n)
+    if values.offset % 8:
+        return _packed(values.to_numpy(zero_copy_only=False), n)
+    nbytes = -(-n // 8)
+    bitmap = _empty(n)
+    if n:
+        data = np.frombuffer(values.buffers()[1], np.uint8, nbytes, values.offset // 8)
+        bitmap.view(np.uint8)[:nbytes] = data
+        _cut(bitmap, n)  # Arrow leaves the bits behind the last open
+    return bitmap
+
+
+def _cut(bitmap: Bitmap, n: int) -> None:
+    """Clear what lies behind row n - 1, in the last word but one."""
+    bitmap[n // 64] &= (np.uint64(1) << np.uint64(n % 64)) - np.uint64(1)
+
+
+def _empty(n: int) -> Bitmap:
+    return np.zeros(-(-n // 64) + 1, np.uint64)
+
+
+def allowed_rows(where: Any, deleted: Any, n: int) -> Bitmap | None:
+    """Rows that may be found: those chosen, if there is a choice, less the deleted ones.
+
+    Parameters
+    ----------
+    where, deleted : as `as_bitmap` takes them, or None
+    n : int
+
+    Returns
+    -------
+    Bitmap or None
+        None: all of them.
+    """
+    if deleted is None:
+        return None if where is None else as_bitmap(where, n)
+    allowed = ~as_bitmap(deleted, n)
+    allowed[-1] = 0
+    _cut(allowed, n)
+    if where is not None:
+        allowed &= as_bitmap(where, n)
+    return allowed

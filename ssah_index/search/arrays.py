@@ -1,0 +1,65 @@
+"""Search of codes that are in memory already, without a store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssah_index.codes import allowed_rows, as_codes, to_words
+from ssah_index.index import FlatIndex
+from ssah_index.search.spec import search_spec
+from ssah_index.stop import Stop
+from ssah_index.types import Hits
+
+
+def search_codes(
+    codes: Any,
+    queries: Any,
+    *,
+    k: int | None = None,
+    radius: int | None = None,
+    where_rows: Any = None,
+    limit: int | None = None,
+    threads: int | None = None,
+    stop: Stop | None = None,
+) -> Hits:
+    """Search an array of codes, exactly; this is ``ssah_index.search_codes``.
+
+    Parameters
+    ----------
+    codes : uint8 (n, nbytes), bool (n, bits), Arrow FixedSizeBinary, or DLPack uint8
+        What is searched, where it lies: 64-bit words are not copied, and a mapped file may be
+        larger than memory.
+    queries : the same, nq of them
+    k, radius, where_rows, limit, threads, stop
+        As `Searcher.search` takes them.
+
+    Returns
+    -------
+    Hits
+        Rows are positions in ``codes``; ascending (distance, row).
+
+    Raises
+    ------
+    CodeError, QueryError, TooManyHitsError, DeadlineError, CancelledError
+        As `Searcher.search` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = np.array([[0], [255], [1]], np.uint8)
+    >>> hits = search_codes(codes, np.zeros((1, 1), np.uint8), k=2)
+    >>> hits.rows, hits.distances
+    (array([0, 2]), array([0, 1], dtype=int32))
+    """
+    database = as_codes(codes)
+    wanted = as_codes(queries, 8 * database.shape[1], what="query codes")
+    spec = search_spec(
+        len(database),
+        k=10 if k is None and radius is None else k,
+        radius=radius,
+        allowed=allowed_rows(where_rows, None, len(database)),
+        limit=limit,
+        threads=threads,
+        stop=stop,
+    )
+    return FlatIndex.of(database).search(to_words(wanted), spec)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 Cell = dict[str, Any]
 KEY = ("row", "bits", "seed")
+"""What names a cell of the encoders' tables."""
 
 
 def kept(path: Path) -> dict[str, Any]:
@@ -41,20 +42,21 @@ def is_done(
     )
 
 
-def keep(path: Path, cell: Cell, **facts: Any) -> None:
-    """Add a cell, in place of an older one of the same row, bits and seed.
+def keep(path: Path, cell: Cell, key: Sequence[str] = KEY, **facts: Any) -> None:
+    """Add a cell, in place of an older one of the same name.
 
     Parameters
     ----------
     path : Path
     cell : dict
-        With row, bits and seed.
+    key : sequence of str
+        The fields that name it.
     **facts
         What to say of the whole file, for example note and machine.
     """
     with _locked(path):
         content = {**kept(path), **facts}
-        others = [other for other in content.pop("cells") if _key(other) != _key(cell)]
+        others = [other for other in content.pop("cells") if _key(other, key) != _key(cell, key)]
         content["cells"] = [*others, cell]
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
@@ -70,5 +72,5 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _key(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in KEY)
+def _key(cell: Mapping[str, Any], key: Sequence[str] = KEY) -> tuple[Any, ...]:
+    return tuple(cell[name] for name in key)

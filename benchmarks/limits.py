@@ -6,6 +6,7 @@ registers; whichever takes longer on the machine bounds it.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from ssah_index.kernels.popcount import popcount
 
 L1_WORDS = 1024
 L1_ROUNDS = 100_000
+RUNS = 9
 
 
 @njit(nogil=True, cache=True)
@@ -47,14 +49,19 @@ def _compare(words: Any, rounds: int) -> Any:
     return total
 
 
-def least_seconds(work: Callable[[], object], runs: int = 5) -> float:
-    """Least wall time of several runs."""
+def seconds(work: Callable[[], object], runs: int = 1) -> list[float]:
+    """Wall times of several runs."""
     times = []
     for _ in range(runs):
         begun = time.perf_counter()
         work()
         times.append(time.perf_counter() - begun)
-    return min(times)
+    return times
+
+
+def _median_s(work: Callable[[], object]) -> float:
+    """The median, as of what is compared with it."""
+    return statistics.median(seconds(work, runs=RUNS))
 
 
 def bytes_per_s(words: NDArray[np.uint64], threads: int) -> float:
@@ -63,7 +70,7 @@ def bytes_per_s(words: NDArray[np.uint64], threads: int) -> float:
     parts = np.array_split(flat, threads)
     _read(flat[:8])
     with ThreadPoolExecutor(threads) as pool:
-        return flat.nbytes / least_seconds(lambda: list(pool.map(_read, parts)))
+        return flat.nbytes / _median_s(lambda: list(pool.map(_read, parts)))
 
 
 def words_per_s(threads: int) -> float:
@@ -71,5 +78,5 @@ def words_per_s(threads: int) -> float:
     parts = [np.arange(L1_WORDS, dtype=np.uint64) for _ in range(threads)]
     _compare(parts[0], 1)
     with ThreadPoolExecutor(threads) as pool:
-        seconds = least_seconds(lambda: list(pool.map(lambda p: _compare(p, L1_ROUNDS), parts)))
-    return threads * L1_WORDS * L1_ROUNDS / seconds
+        taken = _median_s(lambda: list(pool.map(lambda p: _compare(p, L1_ROUNDS), parts)))
+    return threads * L1_WORDS * L1_ROUNDS / taken

@@ -13,6 +13,8 @@ from typing import Any
 from benchmarks.cells import kept
 from benchmarks.encoder_report import TITLES, encoders
 from benchmarks.machine import RESULTS
+from benchmarks.search import FILE as SEARCH
+from benchmarks.search_report import plot, search
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -56,6 +58,7 @@ def render(text: str) -> str:
         "headline": headline(figures),
         "demo": demo(figures),
         "encoders": encoders(cells),
+        "search": search(kept(SEARCH)),
     }
     for name, block in blocks.items():
         pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
@@ -64,7 +67,8 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    """Write the README."""
+    """Write the README and its plot."""
+    plot(kept(SEARCH))
     README.write_text(render(README.read_text("utf-8")), "utf-8")
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import ssah_index
 from benchmarks.cells import keep
 from benchmarks.contenders import CONTENDERS, Search
-from benchmarks.limits import bytes_per_s, least_seconds, words_per_s
+from benchmarks.limits import bytes_per_s, seconds, words_per_s
 from benchmarks.machine import RESULTS, describe
 
 OWN = "ssah-index"
@@ -123,12 +123,12 @@ def queries_of(task: Task, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return turned
 
 
-def measure(work: Callable[[], object], seconds: float = 2.0) -> dict[str, Any]:
+def measure(work: Callable[[], object], enough_s: float = 2.0) -> dict[str, Any]:
     """Milliseconds of several runs after a first that compiles and maps; two of what is slow."""
-    first_s = least_seconds(work, runs=1)
-    slow = first_s > 2 * seconds
-    runs = 1 if slow else min(max(3, int(seconds / first_s)), 50)
-    times = [first_s] * slow + [least_seconds(work, runs=1) for _ in range(runs)]
+    first = seconds(work)
+    slow = first[0] > 2 * enough_s
+    runs = 1 if slow else min(max(3, int(enough_s / first[0])), 50)
+    times = first * slow + seconds(work, runs)
     return {
         "ms": round(1e3 * statistics.median(times), 3),
         "least_ms": round(1e3 * min(times), 3),

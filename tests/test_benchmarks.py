@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from benchmarks.cells import is_done, keep, kept
+from benchmarks.contenders import CONTENDERS, ORDERED
 from benchmarks.encoder_data import Pairs
 from benchmarks.encoder_report import encoders
 from benchmarks.encoder_rows import TRAINED, options_of, row_names
 from benchmarks.encoders import run_cell
+from benchmarks.search import GROUPS, KEY, Task, codes_of, measure, queries_of
+from benchmarks.search_report import limit_ms, search
 from encoders.splits import make_split
+from tests import naive
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "versions": {"torch": "2.0"}}
 
@@ -119,3 +123,57 @@ def test_cells_of_two_recipes_are_told_apart():
     cells = [cell(train_s=1.0), cell(seed=1, train_s=1.0) | {"options": {"passes": 2}}]
     text = encoders({"wikipedia": {"machine": MACHINE, "cells": cells}})
     assert "modern (options changed between cells)" in text
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("task", [Task(task="t", n=3000, nq=5), Task(task="t", n=5000, bits=256)])
+def test_every_contender_answers_what_is_timed(contender, task):
+    """Distances of all, and rows of those that promise an order of ties."""
+    codes = codes_of(task)
+    queries = queries_of(task, codes)
+    try:
+        answer = CONTENDERS[contender](codes)
+    except ImportError as error:
+        pytest.skip(f"{error.name} is not installed")
+    distances, rows = answer(queries, 10, 1)
+    expected = naive.search(codes, queries, 10)
+    np.testing.assert_array_equal(distances.ravel(), expected.distances)
+    if contender in ORDERED:
+        np.testing.assert_array_equal(rows.ravel(), expected.rows)
+
+
+def test_clustered_codes_lie_near_each_other():
+    task = Task(task="t", data="clustered", n=5000)
+    codes = codes_of(task)
+    nearest = naive.search(codes, codes[:50], 2).distances[1::2]
+    assert np.median(nearest) < 16  # of uniform ones it is about 18
+
+
+def test_a_measurement_counts_its_runs():
+    figures = measure(lambda: sum(range(1000)), enough_s=0.001)
+    assert 3 <= figures["runs"] <= 50
+    assert figures["least_ms"] <= figures["ms"] <= figures["most_ms"]
+
+
+def test_limits_are_the_slower_of_reading_and_comparing():
+    task = {"n": 10**8, "bits": 64, "share": 0.5, "read_gb_s": 20.0, "compare_gwords_s": 10.0}
+    assert limit_ms({**task, "nq": 1}) == pytest.approx(40)  # every code is read
+    assert limit_ms({**task, "nq": 100}) == pytest.approx(500)  # half of them are compared
+
+
+def test_a_table_of_searches_shows_ratios_and_what_is_left_out():
+    def made(contender, **figures):
+        facts = {name: getattr(GROUPS["clustered"][0], name) for name in KEY[2:]}
+        limits = {"read_gb_s": 40.0, "compare_gwords_s": 30.0}
+        return {"task": "clustered", **facts, "contender": contender, **limits, **figures}
+
+    cells = [
+        made("ssah-index", ms=4.0),
+        made("faiss heap", ms=10.0),
+        made("usearch exact", left_out="would take about 99 s"),
+    ]
+    machine = {**MACHINE, "versions": {"numpy": "2.0"}, "commit": "c", "date": "d"}
+    text = search({"cells": cells, "machine": machine})
+    assert "| ours | of the limit | faiss heap |" in text
+    assert "| 4 | 50% | 10 (2.5x) |" in text
+    assert "usearch" not in text

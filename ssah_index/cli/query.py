@@ -34,6 +34,8 @@ class Plan:
     """Greatest distance in bits, inclusive."""
     find: Modality | None
     """What is searched; None: both."""
+    threads: int | None
+    """Most cores to use; None: all."""
     format: str
     """jsonl, table or ids."""
 
@@ -57,6 +59,7 @@ class Plan:
     "--format", "format_", type=click.Choice(["jsonl", "table", "ids"]),
     help="Output.  [default: table on a terminal, jsonl on a pipe]",
 )  # fmt: skip
+@click.option("--threads", type=int, help="Most cores to use.  [default: all]")
 @click.option("--exit-status", is_flag=True, help="Exit with 1 if some query has no hit.")
 def command(
     store: Path,
@@ -68,6 +71,7 @@ def command(
     radius: int | None,
     find: str,
     format_: str | None,
+    threads: int | None,
     exit_status: bool,
 ) -> int:
     r"""Find the items of STORE nearest to each query, by Hamming distance.
@@ -94,6 +98,7 @@ def command(
             k=k,
             radius=radius,
             find=None if find in ("any", "other") else cast(Modality, find),
+            threads=threads,
             format=format_ or ("table" if is_terminal() else "jsonl"),
         ),
         cross=find == "other",
@@ -135,7 +140,11 @@ class _Answerer:
     def _answer_batch(self, kind: Kind, values: Sequence[str]) -> None:
         codes, errors = self._parse(values) if kind == "code" else self._encode(kind, values)
         result = self._searcher.search(
-            codes, k=self._plan.k, radius=self._plan.radius, modality=self._modality(kind)
+            codes,
+            k=self._plan.k,
+            radius=self._plan.radius,
+            modality=self._modality(kind),
+            threads=self._plan.threads,
         )
         rows = self._searcher.snapshot.take(result.rows, COLUMNS).to_pylist()
         answers = iter(range(len(result)))

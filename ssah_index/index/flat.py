@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.codes import as_codes, to_words
 from ssah_index.kernels import Extent, scan_allowed
-from ssah_index.store import Segment
 from ssah_index.types import Bitmap, Hits, Pairs, SearchSpec, Words
+
+if TYPE_CHECKING:  # arrays are searched without a store, and its import takes 0.1 s
+    from ssah_index.store import Segment
 
 EXTENT_BYTES = 128 << 20
 """Codes of an array that are scanned as one extent; a segment has as many at most."""

@@ -8,7 +8,7 @@ what it writes needs no merging.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -34,12 +34,14 @@ MOST_WORDS = 8
 """Kernels are compiled for each number of words up to this, and once for all above."""
 NARROW_WORDS = 4
 """Codes of more words than this fill a vector, and a few queries read them so."""
+TASK_QUERIES = 256
+"""Most queries of one kernel call."""
 TASK_PAIRS = 1 << 30
 """Most words that one kernel call compares: 0.04 to 0.3 s on a core."""
 TASK_BYTES = 2 << 20
 """Fewest codes worth a kernel call of their own."""
-INLINE_PAIRS = 1 << 22
-"""Words that are compared sooner than another thread is woken."""
+INLINE_PAIRS = 1 << 24
+"""Words that are compared, in 0.5 ms or so, about as soon as another thread is woken."""
 EVERYTHING = 1 << 62
 """Hits asked for by a search without k."""
 
@@ -186,30 +188,41 @@ class _Group:
         return self._bitmap, first_row
 
     def _first_pass(self, minima: NDArray[Any]) -> list[team.Task]:
-        """Kernel calls by extent, piece of it and queries."""
+        """Kernel calls by extent, run of blocks and queries."""
         layout, flag = self._layout, self._spec.stop.flag
         kernel = self._first_kernel()
-        bytes_a_block = 8 * layout.words * layout.block
-        share = layout.blocks // (4 * self._spec.threads)
-        most = TASK_PAIRS // (layout.words * layout.block)
-        step = min(max(share, TASK_BYTES // bytes_a_block, 1), most)
-        queries_a_task = max(most // step, 64)
         tasks: list[team.Task] = []
-        for number, (extent, start) in enumerate(zip(layout.extents, layout.starts, strict=False)):
+        for number, extent in enumerate(layout.extents):
             codes = extent.words.reshape(-1)
             ahead = layout.extents[number + 1 : number + 2]
-            for b in range(0, -(-len(extent.words) // layout.block), step):
-                row = b * layout.block
-                part = codes[row * layout.words : (row + step * layout.block) * layout.words]
-                out = minima[:, start + b : min(start + b + step, layout.starts[number + 1])]
-                for q in range(0, len(self._queries), queries_a_task):
-                    some = slice(q, q + queries_a_task)
-                    mask = self._mask(extent.first_row + row)
-                    call = partial(
-                        kernel, part, self._queries[some], layout.block, mask, flag, out[some]
-                    )
-                    tasks.append(_after_prefetch(ahead, call) if b == q == 0 else call)
+            for b, end in self._runs_of_blocks(number):
+                row = (b - layout.starts[number]) * layout.block
+                stop = (end - layout.starts[number]) * layout.block
+                part = codes[row * layout.words : stop * layout.words]
+                mask = self._mask(extent.first_row + row)
+                for q in range(0, len(self._queries), TASK_QUERIES):
+                    some = slice(q, q + TASK_QUERIES)
+                    out = minima[some, b:end]
+                    call = partial(kernel, part, self._queries[some], layout.block, mask, flag, out)
+                    tasks.append(_after_prefetch(ahead, call) if row == q == 0 else call)
         return tasks
+
+    def _runs_of_blocks(self, number: int) -> Iterator[tuple[int, int]]:
+        """Cut the blocks of an extent, as numbered over all extents.
+
+        A run has half of what is left for each core, over all extents: long runs first, short
+        ones at the end, so that cores end together.
+        """
+        layout = self._layout
+        block_words = layout.words * layout.block
+        least = max(TASK_BYTES // (8 * block_words), 1)
+        most = max(TASK_PAIRS // (block_words * min(len(self._queries), TASK_QUERIES)), 1)
+        b, end = int(layout.starts[number]), int(layout.starts[number + 1])
+        while b < end:
+            share = (layout.blocks - b) // (2 * self._spec.threads)
+            step = min(max(share, least), most)
+            yield b, min(b + step, end)
+            b += step
 
     def _first_kernel(self) -> Callable[..., None]:
         words, few = self._layout.words, len(self._queries) < FEW_QUERIES

@@ -34,7 +34,7 @@ class IndexSuite:
     @pytest.mark.parametrize("bits", [24, 64, 256])
     @pytest.mark.parametrize("kind", SETS)
     @pytest.mark.parametrize("pieces", [1, 2, 7])
-    @pytest.mark.parametrize("share", [None, 0.03, 0.5])
+    @pytest.mark.parametrize("share", [None, 0.01, 0.5])
     def test_answers_equal_naive(self, make_store, build, bits, kind, pieces, share):
         codes = SETS[kind](bits)
         n = len(codes)

@@ -58,7 +58,7 @@ def test_equals_faiss_ids_and_ties(bits, n, values):
             assert not len(hits.rows)
 
 
-masks = st.none() | st.sampled_from([0.0, 0.001, 0.03, 0.15, 0.5, 0.9, 1.0])
+masks = st.none() | st.sampled_from([0.0, 0.001, 0.015, 0.1, 0.5, 0.9, 1.0])
 
 
 @settings(deadline=None, max_examples=300)

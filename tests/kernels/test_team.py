@@ -144,7 +144,7 @@ def test_peak_memory_stays_within_the_bound_that_is_stated(ask):
         queries = codes[:70]
         where, few = np.arange(5000) % 2 == 0, np.arange(10)
         ssah_index.search_codes(codes[:5000], queries, {ask})  # compile
-        where, few = np.arange(n, dtype=np.int32) % 2 == 0, np.arange(0, n, 30)
+        where, few = np.arange(n, dtype=np.int32) % 2 == 0, np.arange(0, n, 300)
         Path("/proc/self/clear_refs").write_text("5")
         before = peak()
         hits = ssah_index.search_codes(codes, queries, {ask})

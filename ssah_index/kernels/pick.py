@@ -24,6 +24,21 @@ from ssah_index.kernels.signatures import (
     minima_type,
 )
 
+STRIP = 64
+"""Blocks that are looked at one by one only if the least of their minima is low enough: the
+scan's own idea once more, 11 us for 100,000 blocks and k = 10, against 160 without. Strips are
+slices, since an index that Numba thinks might be negative keeps LLVM from vectorising."""
+
+
+@njit(types.UniTuple(NUMBER, 2)(INDICES, NUMBER, NUMBER), nogil=True, cache=True)
+def _reach(counts: Any, farthest: int, k: int) -> Any:
+    """The distance, at most ``farthest``, within which lie k, and how many lie below it."""
+    below, t = np.int64(0), np.int64(0)
+    while t < farthest and below + counts[t] < k:
+        below += counts[t]
+        t += 1
+    return t, below
+
 
 @cache
 def measure_reach(words: int) -> Callable[..., None]:
@@ -39,18 +54,28 @@ def measure_reach(words: int) -> Callable[..., None]:
         the code width; out: (reach, blocks at it that are needed, blocks kept), int64 (nq,).
         """
         reach, needed, kept = out
-        counts: Any = np.empty(farthest + 2, np.int64)
+        counts = np.empty(farthest + 2, np.int64)
+        lowest = np.empty(minima.shape[1] // STRIP + 1, np.int64)
         for q in range(minima.shape[0]):
+            row = minima[q]
             counts[:] = 0
-            for least in minima[q]:
+            for s in range(0, row.size, STRIP):
+                strip = row[s : s + STRIP]
+                least = strip[0]
+                for i in range(strip.size):
+                    least = min(least, strip[i])
+                lowest[s // STRIP] = least
                 counts[min(np.int64(least), farthest + 1)] += 1
-            total, t = np.int64(0), np.int64(0)
-            while t < farthest and total + counts[t] < k:
-                total += counts[t]
-                t += 1
-            reach[q] = t
-            needed[q] = min(counts[t], k - total)
-            kept[q] = total + needed[q]
+            # k strips have a block within it, so k blocks do.
+            bound, _ = _reach(counts, farthest, k)
+            counts[:] = 0
+            for s in range(0, row.size, STRIP):
+                if lowest[s // STRIP] <= bound:
+                    for least in row[s : s + STRIP]:
+                        counts[min(np.int64(least), farthest + 1)] += 1
+            reach[q], below = _reach(counts, farthest, k)
+            needed[q] = min(counts[reach[q]], k - below)
+            kept[q] = below + needed[q]
 
     return kernel
 
@@ -72,15 +97,22 @@ def list_blocks(words: int) -> Callable[..., None]:
         """
         reach, needed, places = wanted
         for q in range(minima.shape[0]):
+            row = minima[q]
             place, tied, limit = places[q], needed[q], reach[q]
             for e in range(starts.size - 1):
                 borders[q, e] = place
-                for b in range(starts[e], starts[e + 1]):
-                    least = np.int64(minima[q, b])
-                    if least < limit or (least == limit and tied > 0):
-                        tied -= least == limit
-                        out[place] = b - starts[e]
-                        place += 1
+                for s in range(starts[e], starts[e + 1], STRIP):
+                    strip = row[s : min(s + STRIP, starts[e + 1])]
+                    least = strip[0]
+                    for i in range(strip.size):
+                        least = min(least, strip[i])
+                    if least > limit:
+                        continue
+                    for i in range(strip.size):
+                        if strip[i] < limit or (strip[i] == limit and tied > 0):
+                            tied -= strip[i] == limit
+                            out[place] = s + i - starts[e]
+                            place += 1
             borders[q, -1] = place
 
     return kernel

@@ -54,8 +54,8 @@ def measure_reach(words: int) -> Callable[..., None]:
         the code width; out: (reach, blocks at it that are needed, blocks kept), int64 (nq,).
         """
         reach, needed, kept = out
-        counts = np.empty(farthest + 2, np.int64)
-        lowest = np.empty(minima.shape[1] // STRIP + 1, np.int64)
+        counts: Any = np.empty(farthest + 2, np.int64)
+        lowest: Any = np.empty(minima.shape[1] // STRIP + 1, np.int64)
         for q in range(minima.shape[0]):
             row = minima[q]
             counts[:] = 0

@@ -214,11 +214,13 @@ def main() -> None:
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--budget", type=float, default=15.0, help="seconds a search may take")
+    parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES, default=BATCHES)
     chosen = parser.parse_args()
     bench = Bench(chosen.budget, chosen.contenders)
     for group in chosen.groups:
         for task in GROUPS[group]:
-            bench.run(task)
+            if task.nq in chosen.batches:
+                bench.run(task)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ PLOTTED_N = 10**7
 LEADS = {
     "size": "Codes, queries at once and cores; 64 uniform bits, k = 10",
     "hits": "Hits wanted; 10^8 codes of 64 bits, one core",
-    "width": "Code widths, one core, k = 10",
+    "width": "Code widths, one core, k = 10. The limit of comparing takes one minimum a word, "
+    "where wide codes need one a code: hence more than 100%",
     "clustered": "Clustered codes, one core, k = 10",
     "masks": "A filter that allows a share of the rows; 10^8 codes of 64 bits, one core, k = 10. "
     "The limit counts the allowed codes for many queries, all codes for one. No peer filters",

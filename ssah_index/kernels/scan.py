@@ -26,6 +26,8 @@ from ssah_index.types import Bitmap, Hits, SearchSpec, Words
 
 BLOCK_BYTES = 8192
 """Codes of one block; with the queries it stays in the first-level cache."""
+FEW_BLOCK_BYTES = 16384
+"""The same for few queries, which read it once: what a block costs beside is halved."""
 GROUP_BYTES = 64 << 20
 """Most memory for minima and counts; larger batches are searched group by group."""
 FEW_QUERIES = 4
@@ -66,11 +68,12 @@ class Extent:
 class Layout:
     """How extents are cut into blocks; no block reaches over the end of an extent."""
 
-    def __init__(self, extents: Sequence[Extent], words: int) -> None:
+    def __init__(self, extents: Sequence[Extent], queries: Words) -> None:
         self.extents = extents
-        self.words = words
-        self.bits = 64 * words
-        self.block = max(BLOCK_BYTES // (8 * words) // 64 * 64, 64)
+        self.words = queries.shape[1]
+        self.bits = 64 * self.words
+        size = FEW_BLOCK_BYTES if len(queries) < FEW_QUERIES else BLOCK_BYTES
+        self.block = max(size // (8 * self.words) // 64 * 64, 64)
         counts = [-(-len(extent.words) // self.block) for extent in extents]
         self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
@@ -115,7 +118,7 @@ def scan(extents: Sequence[Extent], queries: Words, spec: SearchSpec) -> Hits:
     each, twice while groups are joined), and `GROUP_BYTES`, or more only if a single query
     needs more: at most 18 bytes a block of 8 KiB of codes.
     """
-    layout = Layout(extents, queries.shape[1])
+    layout = Layout(extents, queries)
     step = layout.group(spec.k)
     parts: list[Hits] = []
     left = spec.limit

@@ -55,6 +55,7 @@ setup(
         "numba>=0.61",
         "numpy>=1.26",
         "pyarrow>=17",
+        "pyroaring>=1.0",
         "rich>=13.7",
         "xxhash>=3.4",
         "zarr>=3.0",

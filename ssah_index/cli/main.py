@@ -23,6 +23,9 @@ COMMANDS = {
     "build": "Build a store from a folder of images or a table of texts.",
     "query": "Find the nearest items to texts, images or codes.",
     "eval": "Judge a store by labelled items that it does not hold.",
+    "delete": "Delete rows of a store by id.",
+    "history": "List the states a store has been in.",
+    "verify": "Check every byte of a store against its hashes.",
     "info": "Show what a store holds, and which rows failed.",
     "demo": "Train, build and query on real icons, start to end.",
 }
@@ -35,7 +38,7 @@ Exit codes:
   2    wrong usage or input
   3    done, but some rows failed; each is named and counted
        eval: or the codes have collapsed
-  4    store or encoder missing, damaged or not matching
+  4    store or encoder missing, damaged or not matching; verify: damage was found
   5    disk full, read-only or not permitted
   130  interrupted
 """

@@ -112,12 +112,13 @@ def _empty(n: int) -> Bitmap:
     return np.zeros(-(-n // 64) + 1, np.uint64)
 
 
-def allowed_rows(where: Any, deleted: Any, n: int) -> Bitmap | None:
+def allowed_rows(where: Any, deleted: Bitmap | None, n: int) -> Bitmap | None:
     """Rows that may be found: those chosen, if there is a choice, less the deleted ones.
 
     Parameters
     ----------
-    where, deleted : as `as_bitmap` takes them, or None
+    where : as `as_bitmap` takes it, or None
+    deleted : Bitmap or None
     n : int
 
     Returns
@@ -127,7 +128,7 @@ def allowed_rows(where: Any, deleted: Any, n: int) -> Bitmap | None:
     """
     if deleted is None:
         return None if where is None else as_bitmap(where, n)
-    allowed = ~as_bitmap(deleted, n)
+    allowed = ~deleted
     allowed[-1] = 0
     _cut(allowed, n)
     if where is not None:

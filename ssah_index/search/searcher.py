@@ -23,12 +23,13 @@ class Searcher:
     Parameters
     ----------
     store : Store
-        Its newest generation is pinned until `refresh`.
+    generation : int, optional
+        What to pin until `refresh`; the newest when left out.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, generation: int | None = None) -> None:
         self.store = store
-        self.snapshot: Snapshot = store.snapshot()
+        self.snapshot: Snapshot = store.snapshot(generation)
 
     @property
     def bits(self) -> int:
@@ -36,8 +37,8 @@ class Searcher:
         return self.store.format.bits
 
     def __len__(self) -> int:
-        """Rows of all modalities."""
-        return len(self.snapshot)
+        """Rows of all modalities that are not deleted."""
+        return self.snapshot.live
 
     def refresh(self) -> int:
         """Pin the newest generation and return its number; on an error the old one stays."""
@@ -107,7 +108,7 @@ class Searcher:
             len(snapshot),
             k=10 if k is None and radius is None else k,
             radius=radius,
-            allowed=allowed_rows(where_rows, None, len(snapshot)),
+            allowed=allowed_rows(where_rows, snapshot.deleted, len(snapshot)),
             limit=limit,
             threads=threads,
             stop=stop,
@@ -145,7 +146,7 @@ class Searcher:
             Batch by batch; ascending (row, distance, other) over all batches.
         """
         snapshot = self.snapshot
-        allowed = allowed_rows(where_rows, None, len(snapshot))
+        allowed = allowed_rows(where_rows, snapshot.deleted, len(snapshot))
         spec = search_spec(
             len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
         )
@@ -160,12 +161,20 @@ class Searcher:
         return FlatIndex.over(snapshot.select(modality))
 
 
-def open_store(path: str | os.PathLike[str]) -> Searcher:
+def open_store(path: str | os.PathLike[str], generation: int | None = None) -> Searcher:
     """Open a store for searching; this is ``ssah_index.open``.
+
+    Parameters
+    ----------
+    path : path
+    generation : int, optional
+        A state to look back at; the newest when left out.
 
     Raises
     ------
     StoreMissingError, FormatError, CorruptError
         If there is no store, of another format version, or a damaged one.
+    QueryError
+        If there is no such generation.
     """
-    return Searcher(Store.open(path))
+    return Searcher(Store.open(path), generation)

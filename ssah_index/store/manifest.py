@@ -6,6 +6,7 @@ A file is named 2^64-1-generation, twenty digits, so that a listing starts with 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import xxhash
 
 from ssah_index.errors import CorruptError, FormatError
+from ssah_index.store.deletions import DeletionEntry
 from ssah_index.store.files import publish_file
 from ssah_index.types import Modality
 
@@ -48,16 +50,26 @@ class Manifest:
     """0 is the empty store before its first commit."""
     segments: tuple[SegmentEntry, ...] = ()
     """In order of insertion."""
-    deletions: Mapping[str, str] = field(default_factory=dict)
-    """Deletion file of a segment, by its folder."""
+    deletions: Mapping[str, DeletionEntry] = field(default_factory=dict)
+    """Deleted rows of a segment, by its folder."""
     indexes: tuple[Mapping[str, Any], ...] = ()
     """Built indexes and the segments each covers."""
     tags: Mapping[str, int] = field(default_factory=dict)
     """Generations kept under a name."""
+    operation: str = ""
+    """What made it of the one before: "append" or "delete"."""
+    committed_s: float = 0.0
+    """When, in seconds since 1970, by the writer's clock."""
 
-    def with_segments(self, entries: tuple[SegmentEntry, ...]) -> Manifest:
-        """The next generation, which has these segments too."""
-        return replace(self, generation=self.generation + 1, segments=self.segments + entries)
+    def following(self, operation: str, **changes: Any) -> Manifest:
+        """The next generation, with fields changed."""
+        return replace(
+            self,
+            generation=self.generation + 1,
+            operation=operation,
+            committed_s=round(time.time(), 3),
+            **changes,
+        )
 
     def to_bytes(self) -> bytes:
         """Sealed JSON."""
@@ -119,16 +131,22 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     if not intact:
         raise CorruptError(f"the seal of {path} does not hold", "an unaltered file", remedy)
     unknown = set(body) - {field.name for field in fields(Manifest)}
-    for entry in body["segments"]:
-        unknown |= set(entry) - {field.name for field in fields(SegmentEntry)}
-    if unknown or body["deletions"]:
+    for kind, entries in (
+        (SegmentEntry, body["segments"]),
+        (DeletionEntry, body["deletions"].values()),
+    ):
+        for entry in entries:
+            unknown |= set(entry) - {field.name for field in fields(kind)}
+    if unknown:
         raise FormatError(
-            f"generation {generation} of {store} has {', '.join(sorted(unknown)) or 'deletions'}",
+            f"generation {generation} of {store} has {', '.join(sorted(unknown))}",
             "nothing but what this release knows to read",
             "Upgrade ssah-index.",
         )
     segments = tuple(SegmentEntry(**entry) for entry in body.pop("segments"))
-    return Manifest(segments=segments, indexes=tuple(body.pop("indexes")), **body)
+    gone = {folder: DeletionEntry(**entry) for folder, entry in body.pop("deletions").items()}
+    indexes = tuple(body.pop("indexes"))
+    return Manifest(segments=segments, deletions=gone, indexes=indexes, **body)
 
 
 def publish(store: Path, manifest: Manifest) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
@@ -132,23 +133,24 @@ class Rows:
         return table.combine_chunks().take(pa.array(np.argsort(order, kind="stable")))
 
     def find(self, ids: Sequence[Any]) -> NDArray[np.int64]:
-        """Positions of ids in this segment, -1 where absent.
+        """Positions in this segment of all rows that have one of the ids, ascending.
 
         The hash narrows the search and the id itself decides.
         """
+        if not len(self):
+            return np.empty(0, np.int64)
         wanted = pa.array(ids, self.schema.field("id").type)
-        hashes = np.memmap(self._folder / ID_HASH, "<u8", "r") if len(self) else np.empty(0)
-        order = np.memmap(self._folder / ID_ROW, "<u4", "r") if len(self) else np.empty(0)
+        hashes = np.memmap(self._folder / ID_HASH, "<u8", "r")
+        order = np.memmap(self._folder / ID_ROW, "<u4", "r")
         wanted_hashes = hash_ids(wanted)
         first = np.searchsorted(hashes, wanted_hashes, "left")
-        last = np.searchsorted(hashes, wanted_hashes, "right")
-        found = np.full(len(wanted), -1, np.int64)
-        for position, key in enumerate(wanted.to_pylist()):
-            rows = np.sort(order[first[position] : last[position]].astype(np.int64))
-            keys = self.take(rows, ["id"]).column("id").to_pylist() if len(rows) else []
-            if key in keys:
-                found[position] = rows[keys.index(key)]
-        return found
+        counts = np.searchsorted(hashes, wanted_hashes, "right") - first
+        owner = np.repeat(np.arange(len(wanted)), counts)
+        within = np.arange(len(owner)) - np.repeat(counts.cumsum() - counts, counts)
+        rows = order[first[owner] + within].astype(np.int64)
+        keys = self.take(rows, ["id"]).column("id").combine_chunks()
+        same = pc.equal(keys, wanted.take(pa.array(owner))).to_numpy(zero_copy_only=False)
+        return np.unique(rows[same.astype(np.bool_)])
 
     def __len__(self) -> int:
         if not self._reader.num_record_batches:

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+from pyroaring import BitMap
 
 from ssah_index.codes import to_words
 from ssah_index.errors import CodeError, CorruptError
@@ -145,16 +146,27 @@ class Segment:
         Bytes of a code.
     first_row : int
         Position of its first row in the snapshot.
+    deleted : BitMap
+        Positions in the segment that are deleted in the snapshot.
     """
 
-    def __init__(self, store: Path, entry: SegmentEntry, nbytes: int, first_row: int) -> None:
+    def __init__(
+        self, store: Path, entry: SegmentEntry, nbytes: int, first_row: int, deleted: BitMap
+    ) -> None:
         self.entry = entry
+        self.deleted = deleted
         self.first_row = first_row
         self._folder = store / "segments" / entry.folder
         self._nbytes = nbytes
 
     def __len__(self) -> int:
+        """Rows, deleted ones included: positions stay."""
         return self.entry.rows
+
+    @property
+    def live(self) -> int:
+        """Rows that are not deleted."""
+        return self.entry.rows - len(self.deleted)
 
     def check(self) -> None:
         """Compare every file's existence and size, and segment.json's hash, with the manifest.

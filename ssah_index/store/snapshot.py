@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyroaring import BitMap
 
+from ssah_index.codes import as_bitmap
+from ssah_index.store.deletions import read_deletions
 from ssah_index.store.manifest import Manifest
 from ssah_index.store.segment import Segment
-from ssah_index.types import Failure, Modality
+from ssah_index.types import Bitmap, Failure, Modality
 
 
 class Snapshot:
@@ -29,7 +34,8 @@ class Snapshot:
     Raises
     ------
     CorruptError
-        If a file is missing or of another size than the manifest says.
+        If a file is missing or of another size than the manifest says, or a list of
+        deleted rows is altered.
     """
 
     def __init__(self, store: Path, manifest: Manifest, bits: int) -> None:
@@ -37,15 +43,38 @@ class Snapshot:
         self.segments: list[Segment] = []
         first_row = 0
         for entry in manifest.segments:
-            segment = Segment(store, entry, bits // 8, first_row)
+            gone = manifest.deletions.get(entry.folder)
+            deleted = BitMap() if gone is None else read_deletions(store, gone)
+            segment = Segment(store, entry, bits // 8, first_row, deleted)
             segment.check()
             self.segments.append(segment)
             first_row += entry.rows
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
 
     def __len__(self) -> int:
-        """Rows of all segments."""
+        """Rows of all segments, deleted ones included: one more than the last position."""
         return int(self._borders[-1])
+
+    @property
+    def live(self) -> int:
+        """Rows that are not deleted."""
+        return sum(segment.live for segment in self.segments)
+
+    @cached_property
+    def deleted(self) -> Bitmap | None:
+        """Deleted rows as a bitmap of all rows; None if there are none."""
+        if self.live == len(self):
+            return None
+        rows = [s.first_row + np.array(s.deleted, np.int64) for s in self.segments]
+        return as_bitmap(np.concatenate(rows), len(self))
+
+    def find(self, ids: Sequence[Any], modality: Modality | None = None) -> NDArray[np.int64]:
+        """Rows that have one of the ids and are not deleted, ascending."""
+        found = [np.empty(0, np.int64)]
+        for segment in self.select(modality):
+            rows = BitMap(segment.rows.find(ids)) - segment.deleted
+            found.append(segment.first_row + np.array(rows, np.int64))
+        return np.concatenate(found)
 
     @property
     def generation(self) -> int:
@@ -53,16 +82,16 @@ class Snapshot:
         return self.manifest.generation
 
     def select(self, modality: Modality | None) -> list[Segment]:
-        """Segments of a modality (None: of any) that have codes, in order of insertion."""
+        """Segments of a modality (None: of any) with rows left, in order of insertion."""
         return [
             segment
             for segment in self.segments
-            if len(segment) and modality in (None, segment.entry.modality)
+            if segment.live and modality in (None, segment.entry.modality)
         ]
 
     def count(self, modality: Modality) -> int:
-        """Rows of a modality."""
-        return sum(len(segment) for segment in self.select(modality))
+        """Rows of a modality that are not deleted."""
+        return sum(segment.live for segment in self.select(modality))
 
     def take(self, rows: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Rows by position in the snapshot, in the order asked for."""

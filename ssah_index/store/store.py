@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import random
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from pyroaring import BitMap
 
 from ssah_index.codes import check_bits
 from ssah_index.errors import (
     ConflictError,
-    CorruptError,
     EncoderError,
-    FormatError,
+    QueryError,
     StoreExistsError,
-    StoreMissingError,
 )
 from ssah_index.plugins import load_encoder
-from ssah_index.store.files import fsync_folder, make_folder, seal_file, write_file, writing
+from ssah_index.store.deletions import write_deletions
+from ssah_index.store.files import (
+    Seal,
+    fsync_folder,
+    make_folder,
+    seal_file,
+    write_file,
+    writing,
+)
+from ssah_index.store.format import FORMAT, Format, read_format
 from ssah_index.store.manifest import Manifest, SegmentEntry, generations, publish, read_manifest
 from ssah_index.store.snapshot import Snapshot
-from ssah_index.types import Encoder
+from ssah_index.types import Encoder, Modality
 
-FORMAT_VERSION = 1
 COMMIT_ATTEMPTS = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Format:
-    """What never changes in a store's life; format.json."""
-
-    version: int
-    """Format version; this release reads and writes 1."""
-    bits: int
-    """Code width."""
-    bitorder: str
-    """Always "little"."""
-    encoder: str | None
-    """Fingerprint of the encoder, or None for codes made elsewhere."""
 
 
 class Store:
@@ -86,9 +80,7 @@ class Store:
             If the disk is full or cannot be written.
         """
         target = Path(path)
-        made = Format(
-            version=FORMAT_VERSION, bits=check_bits(bits), bitorder="little", encoder=fingerprint
-        )
+        made = Format(bits=check_bits(bits), encoder=fingerprint)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
         try:
             with writing(target):
@@ -99,8 +91,8 @@ class Store:
                 if save_encoder is not None:
                     (temporary / "encoder").mkdir()
                     save_encoder(temporary / "encoder")
-                    _fsync_tree(temporary / "encoder")
-                write_file(temporary / "format.json", [json.dumps(asdict(made)).encode()])
+                    made = replace(made, files=_seal_tree(temporary, "encoder"))
+                write_file(temporary / FORMAT, [made.to_bytes()])
                 fsync_folder(temporary)
                 _rename_folder(temporary, target)
                 fsync_folder(target.absolute().parent)
@@ -128,35 +120,7 @@ class Store:
             If format.json cannot be read.
         """
         target = Path(path)
-        if not (target / "format.json").is_file():
-            fault = "is no store" if target.exists() else "does not exist"
-            raise StoreMissingError(
-                f"{target} {fault}",
-                "a folder with a format.json",
-                "Make a store with: ssah-index build INPUT STORE --encoder ENCODER",
-            )
-        try:
-            fields = json.loads((target / "format.json").read_bytes())
-            version = fields["version"]
-            if version != FORMAT_VERSION:
-                raise FormatError(
-                    f"{target} has format version {version}",
-                    f"version {FORMAT_VERSION}, which this release reads",
-                    "Upgrade ssah-index, or build the store again.",
-                )
-            found = Format(**fields)
-            check_bits(found.bits)
-            if found.bitorder != "little":
-                raise ValueError(f"bitorder {found.bitorder!r}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise CorruptError(
-                f"{target / 'format.json'} cannot be read ({error})",
-                "version, bits, bitorder little and encoder",
-                "Restore the file from a copy.",
-            ) from error
-        return cls(target, found)
+        return cls(target, read_format(target))
 
     @property
     def encoder_folder(self) -> Path | None:
@@ -192,16 +156,31 @@ class Store:
         """The newest generation's manifest."""
         return read_manifest(self.path, next(iter(generations(self.path)), 0))
 
-    def snapshot(self) -> Snapshot:
-        """Pin the newest generation.
+    def snapshot(self, generation: int | None = None) -> Snapshot:
+        """Pin the newest generation, or an older one.
 
         Raises
         ------
         CorruptError
             If its manifest or a file it names is missing or damaged. An older generation
             is never answered from in its place: that would lose rows without a word.
+        QueryError
+            If there is no such generation.
         """
-        return Snapshot(self.path, self.newest(), self.format.bits)
+        if generation is None:
+            return Snapshot(self.path, self.newest(), self.format.bits)
+        known = generations(self.path)
+        if generation not in (0, *known):
+            raise QueryError(
+                f"{self.path} has no generation {generation!r}",
+                f"0 to {max(known, default=0)}",
+                "List them with: ssah-index history STORE",
+            )
+        return Snapshot(self.path, read_manifest(self.path, generation), self.format.bits)
+
+    def history(self) -> Iterator[Manifest]:
+        """Published generations, newest first."""
+        return (read_manifest(self.path, number) for number in generations(self.path))
 
     def discard(self, entry: SegmentEntry) -> None:
         """Remove a staged segment that no manifest names; a published one stays."""
@@ -227,13 +206,35 @@ class Store:
         WriteFailedError
             If the disk is full or cannot be written.
         """
-        for attempt in range(COMMIT_ATTEMPTS):
-            current = self.newest()
+
+        def append(current: Manifest) -> Manifest:
             present = {entry.name for entry in current.segments}
             new = tuple(entry for entry in entries if entry.name not in present)
             if not new:
                 return current
-            following = current.with_segments(new)
+            return current.following("append", segments=current.segments + new)
+
+        return self.change(append)
+
+    def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
+        """Publish what ``make`` makes of the newest generation, in one step, durably.
+
+        Parameters
+        ----------
+        make : callable
+            Called again with what is newest whenever another writer was first. It returns
+            the manifest that follows, or the one it was given if there is nothing to do.
+
+        Raises
+        ------
+        ConflictError, WriteFailedError
+            As `commit` does.
+        """
+        for attempt in range(COMMIT_ATTEMPTS):
+            current = self.newest()
+            following = make(current)
+            if following is current:
+                return current
             with writing(self.path):
                 if publish(self.path, following):
                     return following
@@ -243,6 +244,47 @@ class Store:
             "a free one",
             "Run the same command again when fewer writers are busy.",
         )
+
+    def delete(self, ids: Iterable[Any], modality: Modality | None = None) -> int:
+        """Delete rows by id, in one step, durably; snapshots pinned before still have them.
+
+        Parameters
+        ----------
+        ids : iterable
+            The users' keys. Those that are not there, or deleted already, change nothing.
+        modality : {"image", "text"}, optional
+            Of the rows to delete; both when left out.
+
+        Returns
+        -------
+        int
+            Rows that were deleted by this call.
+
+        Raises
+        ------
+        ConflictError, WriteFailedError
+            As `commit` does.
+        """
+        wanted = list(ids)
+        deleted = 0
+
+        def delete(current: Manifest) -> Manifest:
+            nonlocal deleted
+            snapshot = Snapshot(self.path, current, self.format.bits)
+            changed, deleted = {}, 0
+            for segment in snapshot.select(modality):
+                before = segment.deleted
+                after = before | BitMap(segment.rows.find(wanted))
+                if len(after) > len(before):
+                    deleted += len(after) - len(before)
+                    changed[segment.entry.folder] = after
+            if not changed:
+                return current
+            written = {f: write_deletions(self.path, f, rows) for f, rows in changed.items()}
+            return current.following("delete", deletions={**current.deletions, **written})
+
+        self.change(delete)
+        return deleted
 
 
 def _rename_folder(folder: Path, target: Path) -> None:
@@ -255,11 +297,14 @@ def _rename_folder(folder: Path, target: Path) -> None:
         raise
 
 
-def _fsync_tree(folder: Path) -> None:
-    """Make files that someone else wrote durable."""
+def _seal_tree(root: Path, name: str) -> dict[str, Seal]:
+    """Make files that someone else wrote durable; their seals, by path below ``root``."""
+    folder = root / name
+    seals = {}
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             fsync_folder(path)
         else:
-            seal_file(path)
+            seals[path.relative_to(root).as_posix()] = seal_file(path)
     fsync_folder(folder)
+    return seals

@@ -30,15 +30,22 @@ def test_rows_come_in_the_order_asked_for(opened):
 
 
 def test_ids_lead_to_rows(opened):
-    found = opened.find(["id7", "absent", "id0"])
-    assert found.tolist() == [7, -1, 0]
+    assert opened.find(["id7", "absent", "id0", "id7"]).tolist() == [0, 7]
+    assert opened.find([]).tolist() == []
+
+
+def test_all_rows_of_an_id_are_found(tmp_path):
+    items = [Item(id=name, source="s", text="t") for name in "abacab"]
+    write_rows(tmp_path, rows_table(items, "text"))
+    assert Rows(tmp_path).find(["a", "c"]).tolist() == [0, 2, 3, 4]
 
 
 def test_equal_hashes_are_told_apart_by_the_id(tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "hash_ids", lambda ids: np.zeros(len(ids), np.uint64))
     items = [Item(id=name, source="s", text="t") for name in "cab"]
     write_rows(tmp_path, rows_table(items, "text"))
-    assert Rows(tmp_path).find(["a", "b", "c", "d"]).tolist() == [1, 2, 0, -1]
+    opened = Rows(tmp_path)
+    assert [opened.find([name]).tolist() for name in "abcd"] == [[1], [2], [0], []]
 
 
 def test_integer_ids_hash_by_their_bytes():
@@ -56,4 +63,4 @@ def test_an_empty_segment_has_empty_rows(tmp_path):
     write_rows(tmp_path, rows_table([], "image"))
     empty = Rows(tmp_path)
     assert len(empty) == 0
-    assert empty.find(["a"]).tolist() == [-1]
+    assert empty.find(["a"]).tolist() == []

@@ -1,0 +1,42 @@
+"""ssah-index delete: rows out of a store, by id."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ssah_index.cli.console import print_json
+from ssah_index.errors import QueryError
+from ssah_index.store import Store
+from ssah_index.types import MODALITIES, Modality
+
+
+@click.command("delete")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1)
+@click.option("--modality", type=click.Choice(MODALITIES), help="Of the rows.  [default: both]")
+def command(store: Path, ids: Sequence[str], modality: Modality | None) -> None:
+    r"""Delete the rows of STORE that have one of the IDS, in one commit.
+
+    IDS are the arguments, or else the lines of standard input. Ids that are not there are
+    no error: the count that is printed says how many rows were deleted. Searches that are
+    under way, and older generations, still have the rows.
+
+    \b
+    ssah-index delete photos.ssah a.jpg b.jpg
+    ssah-index query photos.ssah --text "rain" --format ids | ssah-index delete photos.ssah
+    """
+    opened = Store.open(store)
+    if not ids:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise QueryError(
+                "there is no id",
+                "ids as arguments, or on the lines of standard input",
+                "Try: ssah-index delete STORE ID",
+            )
+        ids = [line for line in sys.stdin.read().splitlines() if line]
+    deleted = opened.delete(ids, modality)
+    print_json({"deleted": deleted, "generation": opened.newest().generation})

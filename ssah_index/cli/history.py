@@ -1,0 +1,38 @@
+"""ssah-index history: the states a store has been in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ssah_index.cli.console import is_terminal, print_lines, print_table
+from ssah_index.store import Manifest, Store
+
+COLUMNS = ("generation", "committed", "operation", "segments", "rows", "deleted")
+
+
+@click.command("history")
+@click.argument("store", type=click.Path(path_type=Path))
+def command(store: Path) -> None:
+    """List the generations of STORE, newest first: a table on a terminal, JSONL on a pipe."""
+    records = [_record(manifest) for manifest in Store.open(store).history()]
+    if is_terminal():
+        rows = ([record[name] for name in COLUMNS] for record in records)
+        print_table(str(store), COLUMNS, rows, right=("generation", "segments", "rows", "deleted"))
+    else:
+        print_lines(records)
+
+
+def _record(manifest: Manifest) -> dict[str, Any]:
+    committed = datetime.fromtimestamp(manifest.committed_s, UTC)
+    return {
+        "generation": manifest.generation,
+        "committed": committed.isoformat(timespec="milliseconds"),
+        "operation": manifest.operation,
+        "segments": len(manifest.segments),
+        "rows": sum(entry.rows for entry in manifest.segments),
+        "deleted": sum(entry.rows for entry in manifest.deletions.values()),
+    }

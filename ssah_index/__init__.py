@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssah_index.codes import pack, unpack
-    from ssah_index.search import Searcher, search_codes
+    from ssah_index.search import Searcher, search_codes, warm_up
     from ssah_index.search import open_store as open
     from ssah_index.stop import Stop
     from ssah_index.store import Store
 
 __version__ = "0.1.0"
-__all__ = ["Searcher", "Stop", "Store", "open", "pack", "search_codes", "unpack"]
+__all__ = ["Searcher", "Stop", "Store", "open", "pack", "search_codes", "unpack", "warm_up"]
 
 _HOME = {
     "Searcher": ("ssah_index.search", "Searcher"),
@@ -26,6 +26,7 @@ _HOME = {
     "pack": ("ssah_index.codes", "pack"),
     "search_codes": ("ssah_index.search", "search_codes"),
     "unpack": ("ssah_index.codes", "unpack"),
+    "warm_up": ("ssah_index.search", "warm_up"),
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssah_index.codes import allowed_rows, as_codes, to_words
+import numpy as np
+
+from ssah_index.codes import allowed_rows, as_codes, check_bits, to_words
 from ssah_index.index import FlatIndex
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
@@ -63,3 +65,25 @@ def search_codes(
         stop=stop,
     )
     return FlatIndex.of(database).search(to_words(wanted), spec)
+
+
+def warm_up(bits: int) -> None:
+    """Load, or compile, whatever a search of codes of this width may need.
+
+    For services, before the first request: takes some hundredths of a second once the
+    kernels are cached on disk, and seconds before.
+
+    Parameters
+    ----------
+    bits : int
+        Code width.
+
+    Raises
+    ------
+    CodeError
+        If codes cannot have that width.
+    """
+    codes = np.zeros((8, check_bits(bits) // 8), np.uint8)
+    for nq in (1, 8):
+        for where_rows in (None, [0], [True] * 8):
+            search_codes(codes, codes[:nq], k=1, where_rows=where_rows)

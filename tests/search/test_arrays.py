@@ -5,6 +5,7 @@ import torch
 
 import ssah_index
 from ssah_index.errors import CodeError, QueryError, TooManyHitsError
+from ssah_index.kernels import hits, minima, pick
 from tests import naive
 from tests.conftest import random_codes
 
@@ -53,3 +54,22 @@ def test_what_cannot_be_answered_is_refused():
         ssah_index.search_codes(CODES, QUERIES, limit=1.5)
     with pytest.raises(TooManyHitsError, match="more hits than the limit of 100"):
         ssah_index.search_codes(CODES, QUERIES, radius=64, limit=100)
+
+
+@pytest.mark.parametrize("bits", [24, 64, 320, 1024])
+def test_after_a_warm_up_nothing_is_left_to_load(bits):
+    factories = [
+        getattr(module, name)
+        for module in (hits, minima, pick)
+        for name in dir(module)
+        if hasattr(getattr(module, name), "cache_info")
+    ]
+    ssah_index.warm_up(bits)
+    loaded = [factory.cache_info().currsize for factory in factories]
+    assert sum(loaded) >= 5
+    codes = random_codes(1, 5000, bits)
+    where = np.arange(5000) % 2 == 0
+    for nq in (1, 2, 4, 9):
+        for ask in ({"k": 5}, {"radius": bits // 3}, {"k": 5, "where_rows": where}):
+            ssah_index.search_codes(codes, codes[:nq], **ask)
+    assert [factory.cache_info().currsize for factory in factories] == loaded

@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format torture clean
 
 demo: $(INSTALLED)
 	$(BIN)/ssah-index demo demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+torture: $(INSTALLED)
+	SSAH_KILLS=300 $(BIN)/python -m pytest tests/store/test_kills.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

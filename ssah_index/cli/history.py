@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,25 @@ import click
 from ssah_index.cli.console import is_terminal, print_lines, print_table
 from ssah_index.store import Manifest, Store
 
-COLUMNS = ("generation", "committed", "operation", "segments", "rows", "deleted")
+COLUMNS = ("generation", "committed", "operation", "segments", "rows", "deleted", "tags")
 
 
 @click.command("history")
 @click.argument("store", type=click.Path(path_type=Path))
 def command(store: Path) -> None:
     """List the generations of STORE, newest first: a table on a terminal, JSONL on a pipe."""
-    records = [_record(manifest) for manifest in Store.open(store).history()]
+    opened = Store.open(store)
+    tags = opened.newest().tags
+    records = [_record(manifest, tags) for manifest in opened.history()]
     if is_terminal():
-        rows = ([record[name] for name in COLUMNS] for record in records)
+        cells = ({**record, "tags": ", ".join(record["tags"])} for record in records)
+        rows = ([record[name] for name in COLUMNS] for record in cells)
         print_table(str(store), COLUMNS, rows, right=("generation", "segments", "rows", "deleted"))
     else:
         print_lines(records)
 
 
-def _record(manifest: Manifest) -> dict[str, Any]:
+def _record(manifest: Manifest, tags: Mapping[str, int]) -> dict[str, Any]:
     committed = datetime.fromtimestamp(manifest.committed_s, UTC)
     return {
         "generation": manifest.generation,
@@ -35,4 +39,5 @@ def _record(manifest: Manifest) -> dict[str, Any]:
         "segments": len(manifest.segments),
         "rows": sum(entry.rows for entry in manifest.segments),
         "deleted": sum(entry.rows for entry in manifest.deletions.values()),
+        "tags": sorted(name for name, number in tags.items() if number == manifest.generation),
     }

@@ -24,6 +24,8 @@ COMMANDS = {
     "query": "Find the nearest items to texts, images or codes.",
     "eval": "Judge a store by labelled items that it does not hold.",
     "delete": "Delete rows of a store by id.",
+    "compact": "Drop deleted rows and merge small segments.",
+    "gc": "Remove files that no state worth keeping needs.",
     "history": "List the states a store has been in.",
     "verify": "Check every byte of a store against its hashes.",
     "info": "Show what a store holds, and which rows failed.",

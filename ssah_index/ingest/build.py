@@ -108,7 +108,9 @@ def build(
         f"{reader.digest()} {encoder.fingerprint} {spec.share_rows}".encode()
     )
     store = _open_or_create(Path(path), encoder)
-    present = {entry.name: entry for entry in store.newest().segments}
+    segments = store.newest().segments
+    present = {name for entry in segments for name in entry.names}
+    skipped = sum(entry.rows for entry in segments)
     if any(not name.startswith(plan) for name in present):
         raise StoreExistsError(
             f"{path} holds rows of another input, or of other options",
@@ -132,7 +134,7 @@ def build(
         )
     return BuildReport(
         written=written,
-        skipped=sum(entry.rows for entry in present.values()),
+        skipped=skipped,
         failed=sum(entry.failed for entry in segments),
         elapsed_s=time.monotonic() - begun,
     )

@@ -23,11 +23,11 @@ class Searcher:
     Parameters
     ----------
     store : Store
-    generation : int, optional
-        What to pin until `refresh`; the newest when left out.
+    generation : int or str, optional
+        What to pin until `refresh`, by number or tag; the newest when left out.
     """
 
-    def __init__(self, store: Store, generation: int | None = None) -> None:
+    def __init__(self, store: Store, generation: int | str | None = None) -> None:
         self.store = store
         self.snapshot: Snapshot = store.snapshot(generation)
 
@@ -161,20 +161,20 @@ class Searcher:
         return FlatIndex.over(snapshot.select(modality))
 
 
-def open_store(path: str | os.PathLike[str], generation: int | None = None) -> Searcher:
+def open_store(path: str | os.PathLike[str], generation: int | str | None = None) -> Searcher:
     """Open a store for searching; this is ``ssah_index.open``.
 
     Parameters
     ----------
     path : path
-    generation : int, optional
-        A state to look back at; the newest when left out.
+    generation : int or str, optional
+        A state to look back at, by number or tag; the newest when left out.
 
     Raises
     ------
     StoreMissingError, FormatError, CorruptError
         If there is no store, of another format version, or a damaged one.
     QueryError
-        If there is no such generation.
+        If there is no such generation or tag.
     """
     return Searcher(Store.open(path), generation)

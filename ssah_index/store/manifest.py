@@ -40,6 +40,13 @@ class SegmentEntry:
     """Bytes of each file, by path below the folder."""
     xxh3: str
     """Of segment.json, which holds the hashes of all the others."""
+    stands_for: tuple[str, ...] = ()
+    """Logical names of the segments that a compaction put into this one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Logical names whose rows it has: what is not to be added again."""
+        return self.stands_for or (self.name,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +64,7 @@ class Manifest:
     tags: Mapping[str, int] = field(default_factory=dict)
     """Generations kept under a name."""
     operation: str = ""
-    """What made it of the one before: "append" or "delete"."""
+    """What made it of the one before: "append", "delete", "compact" or "tag"."""
     committed_s: float = 0.0
     """When, in seconds since 1970, by the writer's clock."""
 
@@ -143,7 +150,10 @@ def read_manifest(store: Path, generation: int) -> Manifest:
             "nothing but what this release knows to read",
             "Upgrade ssah-index.",
         )
-    segments = tuple(SegmentEntry(**entry) for entry in body.pop("segments"))
+    segments = tuple(
+        SegmentEntry(**{**entry, "stands_for": tuple(entry.get("stands_for", ()))})
+        for entry in body.pop("segments")
+    )
     gone = {folder: DeletionEntry(**entry) for folder, entry in body.pop("deletions").items()}
     indexes = tuple(body.pop("indexes"))
     return Manifest(segments=segments, deletions=gone, indexes=indexes, **body)

@@ -132,6 +132,16 @@ class Rows:
         table = pa.Table.from_batches(taken, schema=empty).unify_dictionaries()
         return table.combine_chunks().take(pa.array(np.argsort(order, kind="stable")))
 
+    def filter(self, keep: NDArray[np.bool_]) -> pa.Table:
+        """Rows where ``keep``, bool (n,), is True, with all columns."""
+        parts = [
+            self._reader.get_batch(number).filter(
+                pa.array(keep[number * BATCH_ROWS : (number + 1) * BATCH_ROWS])
+            )
+            for number in range(self._reader.num_record_batches)
+        ]
+        return pa.Table.from_batches(parts, schema=self.schema).unify_dictionaries()
+
     def find(self, ids: Sequence[Any]) -> NDArray[np.int64]:
         """Positions in this segment of all rows that have one of the ids, ascending.
 

@@ -80,11 +80,38 @@ def stage_segment(
             "one code an item, failed items left out",
             "Correct the encoder.",
         )
+    table = rows_table(items, modality)
+    return stage_rows(
+        store, name, modality, codes, table, failures, fingerprint=fingerprint, elapsed_s=elapsed_s
+    )
+
+
+def stage_rows(
+    store: Path,
+    name: str,
+    modality: Modality,
+    codes: Codes,
+    table: pa.Table,
+    failures: Sequence[Failure],
+    *,
+    fingerprint: str | None,
+    elapsed_s: float,
+    stands_for: tuple[str, ...] = (),
+) -> SegmentEntry:
+    """Write a segment of rows that are a table already; the rest as `stage_segment`.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        A row a code, in the same order.
+    stands_for : tuple of str
+        Logical names of the segments whose rows it has.
+    """
     folder = store / "segments" / f"{name}.{uuid.uuid4().hex[:8]}"
     try:
         with writing(folder):
             make_folder(folder)
-            seals, checksums = _write_data(folder, modality, codes, items, failures)
+            seals, checksums = _write_data(folder, modality, codes, table, failures)
             summary = {
                 "modality": modality,
                 "rows_read": len(codes) + len(failures),
@@ -111,6 +138,7 @@ def stage_segment(
         failed=len(failures),
         sizes={path: s.size for path, s in sorted(seals.items())},
         xxh3=seal.xxh3,
+        stands_for=stands_for,
     )
 
 
@@ -118,14 +146,14 @@ def _write_data(
     folder: Path,
     modality: Modality,
     codes: Codes,
-    items: Sequence[Item],
+    table: pa.Table,
     failures: Sequence[Failure],
 ) -> tuple[dict[str, Seal], list[int]]:
     """Write all but segment.json; seals by path, and the CRC-32C of each chunk of codes."""
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"modality": modality}}
     seals, checksums = write_codes(folder, codes)
     seals["zarr.json"] = write_file(folder / "zarr.json", [json.dumps(group).encode()])
-    seals |= write_rows(folder, rows_table(items, modality))
+    seals |= write_rows(folder, table)
     if failures:
         ledger = pa.Table.from_pylist([asdict(f) for f in failures], LEDGER_SCHEMA)
         pq.write_table(ledger, folder / LEDGER)

@@ -156,8 +156,8 @@ class Store:
         """The newest generation's manifest."""
         return read_manifest(self.path, next(iter(generations(self.path)), 0))
 
-    def snapshot(self, generation: int | None = None) -> Snapshot:
-        """Pin the newest generation, or an older one.
+    def snapshot(self, generation: int | str | None = None) -> Snapshot:
+        """Pin the newest generation, or an older one by number or tag.
 
         Raises
         ------
@@ -165,18 +165,56 @@ class Store:
             If its manifest or a file it names is missing or damaged. An older generation
             is never answered from in its place: that would lose rows without a word.
         QueryError
-            If there is no such generation.
+            If there is no such generation or tag.
         """
+        newest = self.newest()
         if generation is None:
-            return Snapshot(self.path, self.newest(), self.format.bits)
+            return Snapshot(self.path, newest, self.format.bits)
+        if isinstance(generation, str):
+            if generation not in newest.tags:
+                raise QueryError(
+                    f"{self.path} has no tag {generation!r}",
+                    f"one of {', '.join(sorted(newest.tags)) or 'none: nothing is tagged'}",
+                    "List generations with: ssah-index history STORE",
+                )
+            generation = newest.tags[generation]
+        return Snapshot(self.path, self._generation(generation), self.format.bits)
+
+    def _generation(self, number: int) -> Manifest:
         known = generations(self.path)
-        if generation not in (0, *known):
+        if number != 0 and number not in known:
             raise QueryError(
-                f"{self.path} has no generation {generation!r}",
-                f"0 to {max(known, default=0)}",
+                f"{self.path} has no generation {number!r}",
+                f"0, or one of {len(known)} from {min(known, default=0)} to "
+                f"{max(known, default=0)}",
                 "List them with: ssah-index history STORE",
             )
-        return Snapshot(self.path, read_manifest(self.path, generation), self.format.bits)
+        return read_manifest(self.path, number)
+
+    def tag(self, name: str, generation: int | None = None) -> Manifest:
+        """Keep a generation, the newest when left out, under a name; `collect` leaves it.
+
+        Raises
+        ------
+        QueryError
+            If there is no such generation.
+        """
+
+        def tag(current: Manifest) -> Manifest:
+            number = current.generation if generation is None else generation
+            self._generation(number)
+            return current.following("tag", tags={**current.tags, name: number})
+
+        return self.change(tag)
+
+    def untag(self, name: str) -> Manifest:
+        """Forget a tag; one that is not there changes nothing."""
+
+        def untag(current: Manifest) -> Manifest:
+            left = {tag: number for tag, number in current.tags.items() if tag != name}
+            return current if left == current.tags else current.following("tag", tags=left)
+
+        return self.change(untag)
 
     def history(self) -> Iterator[Manifest]:
         """Published generations, newest first."""
@@ -208,7 +246,7 @@ class Store:
         """
 
         def append(current: Manifest) -> Manifest:
-            present = {entry.name for entry in current.segments}
+            present = {name for entry in current.segments for name in entry.names}
             new = tuple(entry for entry in entries if entry.name not in present)
             if not new:
                 return current

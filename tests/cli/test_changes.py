@@ -34,14 +34,34 @@ def test_a_modality_is_deleted_alone(path):
     assert json.loads(told.stdout)["deleted"] == 1
 
 
+def test_compact_and_gc_leave_the_answers(path):
+    run_cli("delete", path, "s0-1")
+    code = np.zeros(8, np.uint8).tobytes().hex()
+    ask = ("query", path, "--code", code, "-k", 99, "--format", "ids")
+    before = run_cli(*ask).stdout
+    report = json.loads(run_cli("compact", path).stdout)
+    assert report == {
+        "generation": 4, "segments_before": 2, "segments_after": 2, "dropped": 1
+    }  # fmt: skip
+    planned = json.loads(run_cli("gc", path, "--grace-hours", 0, "--dry-run").stdout)
+    done = json.loads(run_cli("gc", path, "--grace-hours", 0).stdout)
+    assert done == {**planned, "dry_run": False}
+    assert (done["generations"], done["segments"], done["files"]) == (3, 1, 1)
+    assert run_cli(*ask).stdout == before
+    assert "keep is 0" in run_cli("gc", path, "--keep", 0, expect=2).stderr
+
+
 def test_history_lists_what_was_done(path):
     Store.open(path).delete(["s0-1"])
+    Store.open(path).tag("before", 2)
     lines = [json.loads(line) for line in run_cli("history", path).stdout.splitlines()]
     assert [(r["generation"], r["operation"], r["rows"], r["deleted"]) for r in lines] == [
+        (4, "tag", 15, 1),
         (3, "delete", 15, 1),
         (2, "append", 15, 0),
         (1, "append", 10, 0),
     ]
+    assert [line["tags"] for line in lines] == [[], [], ["before"], []]
     assert all(line["committed"].startswith("20") for line in lines)
 
 

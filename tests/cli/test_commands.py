@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -161,8 +162,8 @@ def test_missing_stores_and_encoders_are_told_apart(tmp_path, folder):
 def test_an_encoder_that_is_not_the_stores_is_refused(store, encoder, tmp_path):
     copy = tmp_path / "copy.ssah"
     shutil.copytree(store, copy)
-    document = json.loads((copy / "format.json").read_bytes())
-    (copy / "format.json").write_text(json.dumps({**document, "encoder": "ssah-other"}))
+    other = replace(Store.open(copy).format, encoder="ssah-other")
+    (copy / "format.json").write_bytes(other.to_bytes())
     told = run_cli("query", copy, "--text", "red", expect=4)
     found = load_encoder(encoder).fingerprint
     assert f"has fingerprint {found}; expected ssah-other" in told.stderr

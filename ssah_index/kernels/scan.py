@@ -44,6 +44,8 @@ TASK_BYTES = 2 << 20
 """Fewest codes worth a kernel call of their own."""
 INLINE_PAIRS = 1 << 24
 """Words that are compared, in 0.5 ms or so, about as soon as another thread is woken."""
+NO_BITMAP = np.empty(0, np.uint64)
+"""What kernels take where all rows are allowed."""
 EVERYTHING = 1 << 62
 """Hits asked for by a search without k."""
 
@@ -63,6 +65,8 @@ class Extent:
     """Row of the first code."""
     prefetch: Callable[[], None] | None = None
     """Asks for the codes to be read ahead; called before the extent in front is scanned."""
+    whole: bool = False
+    """Whether all its rows are allowed, so that no mask needs to be looked at."""
 
 
 class Layout:
@@ -157,7 +161,7 @@ class _Group:
         self._layout = layout
         self._queries = queries
         self._spec = spec
-        self._bitmap = np.empty(0, np.uint64) if spec.allowed is None else spec.allowed
+        self._bitmap = NO_BITMAP if spec.allowed is None else spec.allowed
         self._kind = layout.words if layout.words <= MOST_WORDS else 0
 
     def search(self, limit: int | None) -> Hits:
@@ -187,22 +191,22 @@ class _Group:
         small = visits * self._layout.block * self._layout.words <= INLINE_PAIRS
         team.run(tasks, self._spec.threads, self._spec.stop, inline=small)
 
-    def _mask(self, first_row: int) -> Mask:
-        return self._bitmap, first_row
+    def _mask(self, extent: Extent, first_row: int) -> Mask:
+        return NO_BITMAP if extent.whole else self._bitmap, first_row
 
     def _first_pass(self, minima: NDArray[Any]) -> list[team.Task]:
         """Kernel calls by extent, run of blocks and queries."""
         layout, flag = self._layout, self._spec.stop.flag
-        kernel = self._first_kernel()
         tasks: list[team.Task] = []
         for number, extent in enumerate(layout.extents):
             codes = extent.words.reshape(-1)
             ahead = layout.extents[number + 1 : number + 2]
+            kernel = self._first_kernel(extent)
             for b, end in self._runs_of_blocks(number):
                 row = (b - layout.starts[number]) * layout.block
                 stop = (end - layout.starts[number]) * layout.block
                 part = codes[row * layout.words : stop * layout.words]
-                mask = self._mask(extent.first_row + row)
+                mask = self._mask(extent, extent.first_row + row)
                 for q in range(0, len(self._queries), TASK_QUERIES):
                     some = slice(q, q + TASK_QUERIES)
                     out = minima[some, b:end]
@@ -227,13 +231,14 @@ class _Group:
             yield b, min(b + step, end)
             b += step
 
-    def _first_kernel(self) -> Callable[..., None]:
+    def _first_kernel(self, extent: Extent) -> Callable[..., None]:
         words, few = self._layout.words, len(self._queries) < FEW_QUERIES
         if words > (NARROW_WORDS if few else MOST_WORDS):
             return wide_minima(words)
         if not few:
             return tile_minima(words)
-        return (masked_minima if self._bitmap.size else row_minima)(words)
+        masked = self._bitmap.size and not extent.whole
+        return (masked_minima if masked else row_minima)(words)
 
     def _pick(self, minima: NDArray[Any]) -> Kept:
         """Find the blocks to look into."""
@@ -268,7 +273,7 @@ class _Group:
                 if (first == last).all():
                     continue
                 looked = blocks, first, last, reach[some]
-                mask = self._mask(extent.first_row)
+                mask = self._mask(extent, extent.first_row)
                 head = codes, self._queries[some], layout.block, looked, mask
                 tasks.append(partial(kernel, *head, self._spec.stop.flag, *rest(number, some)))
         return tasks

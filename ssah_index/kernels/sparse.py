@@ -51,7 +51,9 @@ def scan_allowed(extents: Sequence[Extent], queries: Words, spec: SearchSpec) ->
     counts = [count_bits(bitmap, e.first_row, len(e.words)) for e in extents]
     total = sum(len(extent.words) for extent in extents)
     if not gathers(queries, sum(counts) / max(total, 1)):
-        return scan([e for e, count in zip(extents, counts, strict=True) if count], queries, spec)
+        pairs = zip(extents, counts, strict=True)
+        kept = [replace(e, whole=count == len(e.words)) for e, count in pairs if count]
+        return scan(kept, queries, spec)
     dense = replace(spec, allowed=None)
     parts: list[Hits] = []
     for codes, rows in _gathered(extents, counts, bitmap):

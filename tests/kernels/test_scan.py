@@ -95,7 +95,8 @@ def test_both_ways_of_masking_are_exact(monkeypatch, gathered, share, bits, nq):
     monkeypatch.setattr(sparse, "GATHER_ROWS", 50)
     codes, queries = random_codes(1, 9000, bits, 3), random_codes(2, nq, bits, 3)
     allowed = np.random.default_rng(3).random(9000) < share
-    allowed[2000:3500] = False
+    allowed[2000:3700] = False
+    allowed[5300:7300] = True  # a whole extent
     bitmap = as_bitmap(allowed, 9000)
     for k, radius in ((1, None), (10, None), (4000, None), (None, bits // 8), (20, bits // 8)):
         hits = search(codes, queries, 5, k=k, radius=radius, allowed=bitmap)

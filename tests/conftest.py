@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,10 @@ from PIL import Image
 
 from ssah_index.store import Store, stage_segment
 from ssah_index.types import Codes, Failure, Item, Modality
+
+# A shell that runs the tests in the background has them ignore SIGINT, and so would the
+# processes that tests start in order to interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class HashEncoder:

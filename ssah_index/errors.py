@@ -4,7 +4,7 @@ SsahError
 ├── InputError (ValueError)            change the input
 │   ├── CodeError                      codes of the wrong width, type or shape
 │   ├── QueryError                     a query, k or radius that cannot be answered
-│   │   └── TooManyHitsError           a radius search finds more than its limit
+│   │   └── TooManyHitsError           a search finds more than its limit
 │   ├── ItemError                      one image or text that cannot be encoded
 │   ├── SourceError                    an input folder or table that cannot be read
 │   └── SpecError                      a specification with faulty fields
@@ -69,7 +69,7 @@ class QueryError(InputError):
 
 
 class TooManyHitsError(QueryError):
-    """A radius search finds more hits than its limit; none of them is returned."""
+    """A search finds more hits than its limit; none of them is returned."""
 
 
 class ItemError(InputError):

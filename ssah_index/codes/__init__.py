@@ -1,6 +1,6 @@
 """Packing, layout and validation of codes; everything above trusts what leaves here."""
 
-from ssah_index.codes.bitmap import allowed_rows, as_bitmap
+from ssah_index.codes.bitmap import allowed_rows, as_bitmap, complement
 from ssah_index.codes.check import as_codes, check_bits, check_k_and_radius
 from ssah_index.codes.pack import pack, to_words, unpack
 
@@ -10,6 +10,7 @@ __all__ = [
     "as_codes",
     "check_bits",
     "check_k_and_radius",
+    "complement",
     "pack",
     "to_words",
     "unpack",

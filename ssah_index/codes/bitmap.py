@@ -112,25 +112,32 @@ def _empty(n: int) -> Bitmap:
     return np.zeros(-(-n // 64) + 1, np.uint64)
 
 
-def allowed_rows(where: Any, deleted: Bitmap | None, n: int) -> Bitmap | None:
-    """Rows that may be found: those chosen, if there is a choice, less the deleted ones.
+def complement(bitmap: Bitmap, n: int) -> Bitmap:
+    """All of n rows but those of a bitmap; a copy."""
+    others = ~bitmap
+    others[-1] = 0
+    _cut(others, n)
+    return others
+
+
+def allowed_rows(where: Any, live: Bitmap | None, n: int) -> Bitmap | None:
+    """Rows that may be found: those chosen, if there is a choice, as far as they are live.
 
     Parameters
     ----------
     where : as `as_bitmap` takes it, or None
-    deleted : Bitmap or None
+    live : Bitmap or None
+        Rows that are not deleted; None: all.
     n : int
 
     Returns
     -------
     Bitmap or None
-        None: all of them.
+        None: all of them. ``live`` itself, not copied, where nothing is chosen.
     """
-    if deleted is None:
-        return None if where is None else as_bitmap(where, n)
-    allowed = ~deleted
-    allowed[-1] = 0
-    _cut(allowed, n)
-    if where is not None:
-        allowed &= as_bitmap(where, n)
+    if where is None:
+        return live
+    allowed = as_bitmap(where, n)
+    if live is not None:
+        allowed &= live
     return allowed

@@ -7,7 +7,7 @@ They are written out, because a helper closed over would keep Numba from caching
 All take codes: uint64 (m * words,), a run of whole blocks and perhaps a last short one;
 queries: uint64 (nq, words); block: codes a block, a multiple of 64; mask: (bitmap, row of
 the first code in it); flag: stops the work; and write out: uint8 or uint16 (nq, blocks),
-bits; `far` where a block has no row that may be found.
+bits; `FAR` where a block has no row that may be found.
 """
 
 from __future__ import annotations

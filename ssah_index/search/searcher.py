@@ -108,7 +108,7 @@ class Searcher:
             len(snapshot),
             k=10 if k is None and radius is None else k,
             radius=radius,
-            allowed=allowed_rows(where_rows, snapshot.deleted, len(snapshot)),
+            allowed=allowed_rows(where_rows, snapshot.live_rows, len(snapshot)),
             limit=limit,
             threads=threads,
             stop=stop,
@@ -146,7 +146,7 @@ class Searcher:
             Batch by batch; ascending (row, distance, other) over all batches.
         """
         snapshot = self.snapshot
-        allowed = allowed_rows(where_rows, snapshot.deleted, len(snapshot))
+        allowed = allowed_rows(where_rows, snapshot.live_rows, len(snapshot))
         spec = search_spec(
             len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
         )

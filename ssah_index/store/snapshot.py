@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from ssah_index.codes import as_bitmap
+from ssah_index.codes import as_bitmap, complement
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.manifest import Manifest
 from ssah_index.store.segment import Segment
@@ -61,12 +61,12 @@ class Snapshot:
         return sum(segment.live for segment in self.segments)
 
     @cached_property
-    def deleted(self) -> Bitmap | None:
-        """Deleted rows as a bitmap of all rows; None if there are none."""
+    def live_rows(self) -> Bitmap | None:
+        """Rows that are not deleted, as a bitmap of all rows; None if none is deleted."""
         if self.live == len(self):
             return None
         rows = [s.first_row + np.array(s.deleted, np.int64) for s in self.segments]
-        return as_bitmap(np.concatenate(rows), len(self))
+        return complement(as_bitmap(np.concatenate(rows), len(self)), len(self))
 
     def find(self, ids: Sequence[Any], modality: Modality | None = None) -> NDArray[np.int64]:
         """Rows that have one of the ids and are not deleted, ascending."""

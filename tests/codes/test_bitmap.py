@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssah_index.codes import allowed_rows, as_bitmap
+from ssah_index.codes import allowed_rows, as_bitmap, complement
 from ssah_index.errors import QueryError
 
 
@@ -36,7 +36,9 @@ def test_every_way_to_choose_rows_gives_the_same_bitmap(flags, offset):
 @given(st.integers(0, 200), st.integers(0, 9), st.booleans(), st.booleans())
 def test_deleted_rows_are_taken_from_those_chosen(n, seed, choose, delete):
     where, deleted = np.random.default_rng(seed).random((2, n)) < 0.5
-    allowed = allowed_rows(where if choose else None, as_bitmap(deleted, n) if delete else None, n)
+    allowed = allowed_rows(
+        where if choose else None, complement(as_bitmap(deleted, n), n) if delete else None, n
+    )
     expected = (where if choose else np.ones(n, bool)) & ~(deleted & delete)
     if allowed is None:
         assert not choose

@@ -37,7 +37,7 @@ def test_answers_stay_and_deleted_rows_go(store):
     assert (report.segments_before, report.segments_after, report.dropped) == (4, 3, 7)
     snapshot = store.snapshot()
     assert [len(segment) for segment in snapshot.segments] == [75, 39, 39]
-    assert (len(snapshot), snapshot.live, snapshot.deleted) == (153, 153, None)
+    assert (len(snapshot), snapshot.live, snapshot.live_rows) == (153, 153, None)
     assert answers(store) == before
     assert answers(store, report.generation - 1) == before
     table = snapshot.take(np.array([0, 75]), ["id", "text", "labels", "modality"]).to_pylist()

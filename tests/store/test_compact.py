@@ -2,6 +2,7 @@
 
 import os
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ import pytest
 import ssah_index
 from ssah_index.errors import ConflictError, QueryError, SpecError
 from ssah_index.store import Store, collect, compact, stage_segment, verify
-from ssah_index.store import compact as compact_function
 from ssah_index.types import Failure
 from tests.conftest import append, items_for, random_codes
 
@@ -79,8 +79,7 @@ def test_a_segment_of_deleted_rows_alone_leaves_its_name(store):
 
 
 def test_large_segments_are_left_alone(store, monkeypatch):
-    module = __import__("sys").modules[compact_function.__module__]
-    monkeypatch.setattr(module, "SEGMENT_BYTES", 8 * 60)
+    monkeypatch.setattr(import_module("ssah_index.store.compact"), "SEGMENT_BYTES", 8 * 60)
     assert compact(store).segments_after == 4
     store.delete([f"s1-{i}" for i in range(25)])
     assert compact(store).segments_after == 3

@@ -7,6 +7,8 @@ SsahError
 │   │   └── TooManyHitsError           a search finds more than its limit
 │   ├── ItemError                      one image or text that cannot be encoded
 │   ├── SourceError                    an input folder or table that cannot be read
+│   ├── RowsError                      a table of rows that a store cannot take
+│   │   └── DuplicateIdError           ids that are there already, or twice
 │   └── SpecError                      a specification with faulty fields
 ├── StoreError (OSError)               look at the store
 │   ├── StoreMissingError              there is none
@@ -78,6 +80,14 @@ class ItemError(InputError):
 
 class SourceError(InputError):
     """An input folder or table that cannot be read."""
+
+
+class RowsError(InputError):
+    """A table of rows that a store cannot take: a column is missing, null or of another type."""
+
+
+class DuplicateIdError(RowsError):
+    """Ids that are in the store already, or twice among the new ones; nothing was added."""
 
 
 class SpecError(InputError):

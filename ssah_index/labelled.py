@@ -32,7 +32,7 @@ BATCH_ROWS = 256
 def stored(
     snapshot: Snapshot, modality: Modality, trained_on: Collection[str] | None = None
 ) -> Labelled:
-    """All rows of a modality, in order of insertion.
+    """All rows of a modality that are not deleted, in order of insertion.
 
     Parameters
     ----------
@@ -50,15 +50,15 @@ def stored(
     if trained_on is not None:
         seen = np.array([key in trained_on for key in column(snapshot, modality, "id")], np.bool_)
     return Labelled(
-        codes=np.concatenate([segment.codes for segment in snapshot.select(modality)]),
+        codes=np.concatenate([s.codes[s.keep()] for s in snapshot.select(modality)]),
         labels=[tuple(own) for own in column(snapshot, modality, "labels")],
         seen=seen,
     )
 
 
 def column(snapshot: Snapshot, modality: Modality, name: str) -> list[Any]:
-    """One column of all rows of a modality, in order of insertion."""
-    rows = [s.first_row + np.arange(len(s)) for s in snapshot.select(modality)]
+    """One column of all rows of a modality that are not deleted, in order of insertion."""
+    rows = [s.first_row + np.flatnonzero(s.keep()) for s in snapshot.select(modality)]
     taken = snapshot.take(np.concatenate([np.empty(0, np.int64), *rows]), [name])
     values: list[Any] = taken.column(name).to_pylist()
     return values

@@ -256,7 +256,7 @@ class SearchResult:
     rows: NDArray[np.int64]
     """(total,) positions in the snapshot."""
     ids: NDArray[Any]
-    """(total,) the user's keys, str."""
+    """(total,) the user's keys, str or int64."""
     lims: NDArray[np.int64]
     """(nq + 1,) borders of the queries."""
     ragged: bool = field(default=False)
@@ -288,7 +288,7 @@ class SearchResult:
                 "rank": rank,
                 "distance": self.distances,
                 "row": self.rows,
-                "id": pa.array(self.ids, pa.string()),
+                "id": pa.array(self.ids, pa.int64() if self.ids.dtype == np.int64 else pa.string()),
             }
         )
 

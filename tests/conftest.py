@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ssah_index.store import Store, stage_segment
+from ssah_index.store import SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import Codes, Failure, Item, Modality
 
 # A shell that runs the tests in the background has them ignore SIGINT, and so would the
@@ -72,17 +72,22 @@ def append(
     failures: Sequence[Failure] = (),
 ) -> None:
     """Stage and commit one segment."""
-    entry = stage_segment(
-        store.path,
-        name,
-        modality,
-        codes,
-        items_for(codes, f"{name}-"),
-        failures,
-        fingerprint=store.format.encoder,
-        elapsed_s=0.0,
+    store.commit([staged(store, name, codes, modality, failures)])
+
+
+def staged(
+    store: Store,
+    name: str,
+    codes: Codes,
+    modality: Modality = "image",
+    failures: Sequence[Failure] = (),
+) -> SegmentEntry:
+    """Stage one segment, without a commit."""
+    table = items_table(items_for(codes, f"{name}-"), modality)
+    fingerprint = store.format.encoder
+    return stage_segment(
+        store.place, name, modality, codes, table, failures, fingerprint=fingerprint
     )
-    store.commit([entry])
 
 
 @pytest.fixture

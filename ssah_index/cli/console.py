@@ -56,8 +56,9 @@ def print_json(value: Any) -> None:
 
 
 def print_lines(records: Iterable[Mapping[str, Any]]) -> None:
-    """Data as JSONL."""
-    print_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Data as JSONL; values that JSON does not have, such as dates, as text."""
+    lines = (json.dumps(record, ensure_ascii=False, default=str) for record in records)
+    print_text("".join(line + "\n" for line in lines))
 
 
 def print_values(values: Iterable[str]) -> None:

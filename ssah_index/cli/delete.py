@@ -10,7 +10,7 @@ import click
 
 from ssah_index.cli.console import print_json
 from ssah_index.errors import QueryError
-from ssah_index.store import Store
+from ssah_index.store import Store, parse_ids
 from ssah_index.types import MODALITIES, Modality
 
 
@@ -38,5 +38,5 @@ def command(store: Path, ids: Sequence[str], modality: Modality | None) -> None:
                 "Try: ssah-index delete STORE ID",
             )
         ids = [line for line in sys.stdin.read().splitlines() if line]
-    deleted = opened.delete(ids, modality)
+    deleted = opened.delete(parse_ids(ids, opened.format.ids), modality)
     print_json({"deleted": deleted, "generation": opened.newest().generation})

@@ -118,7 +118,7 @@ def _database(
     }
     if not any(own for side in found.values() for own in side.labels):
         raise SourceError(
-            f"none of the {len(snapshot)} rows of {store.path} has labels",
+            f"none of the {len(snapshot)} rows of {store.place} has labels",
             "labels, which say what is relevant to a query",
             "Build it from a table with a column 'labels'.",
         )
@@ -126,7 +126,7 @@ def _database(
         side.seen is not None and side.seen.any() for side in found.values()
     ):
         raise SourceError(
-            f"none of the {len(snapshot)} rows of {store.path} has an id of --trained-on",
+            f"none of the {len(snapshot)} rows of {store.place} has an id of --trained-on",
             "some of its items in the store",
             "Check the ids of both, or leave out --trained-on.",
         )

@@ -130,6 +130,8 @@ class _Answerer:
         self._searcher = searcher
         self._plan = plan
         self._cross = cross
+        schema = searcher.snapshot.schema
+        self._columns = [name for name in schema.names if name != "labels"]
         self._encoder: Encoder | None = None
 
     def answer(self, kind: Kind, values: Sequence[str]) -> None:
@@ -146,7 +148,7 @@ class _Answerer:
             modality=self._modality(kind),
             threads=self._plan.threads,
         )
-        rows = self._searcher.snapshot.take(result.rows, COLUMNS).to_pylist()
+        rows = self._searcher.snapshot.take(result.rows, self._columns).to_pylist()
         answers = iter(range(len(result)))
         for position, value in enumerate(values):
             self.asked += 1

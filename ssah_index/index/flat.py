@@ -46,7 +46,7 @@ class FlatIndex:
 
         Codes whose nbytes is no multiple of 8 are copied into memory.
         """
-        return cls([Extent(s.words, s.first_row, s.prefetch) for s in segments])
+        return cls([Extent(s.files.words, s.first_row, s.files.prefetch) for s in segments])
 
     @classmethod
     def of(cls, codes: Any) -> FlatIndex:

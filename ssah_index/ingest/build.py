@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from ssah_index.errors import EncoderError, SourceError, SpecError, StoreExistsError
-from ssah_index.store import SegmentEntry, Store, stage_segment
+from ssah_index.store import SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import (
     MODALITIES,
     Codes,
@@ -145,8 +145,8 @@ def _commit_shares(store: Store, name: str, shares: list[_Share]) -> int:
     entries: list[SegmentEntry] = []
     try:
         for share in shares:
-            entries += share.stage(store.path, name)
-        published = set(store.commit(entries).segments)
+            entries += share.stage(store, name)
+        published = set(store.commit(entries).manifest.segments)
     except BaseException:
         for entry in entries:
             store.discard(entry)
@@ -179,18 +179,18 @@ class _Share:
         self._batch_rows = spec.batch_rows
         self._progress = progress
 
-    def stage(self, store: Path, name: str) -> list[SegmentEntry]:
+    def stage(self, store: Store, name: str) -> list[SegmentEntry]:
         """Encode and write the segment; none if the share has nothing of the modality."""
         started = time.monotonic()
         codes = self._encode()
         if not self.items and not self.failures:
             return []
         entry = stage_segment(
-            store,
+            store.place,
             f"{name}-{self._modality}",
             self._modality,
             codes,
-            self.items,
+            items_table(self.items, self._modality),
             self.failures,
             fingerprint=self._encoder.fingerprint,
             elapsed_s=time.monotonic() - started,

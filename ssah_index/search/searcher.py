@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from ssah_index.codes import allowed_rows, as_codes, to_words
 from ssah_index.errors import QueryError
 from ssah_index.index import FlatIndex
@@ -116,8 +114,7 @@ class Searcher:
         queries = to_words(as_codes(codes, self.bits, what="query codes"))
         index: Index = self._index(snapshot, modality)
         hits = index.search(queries, spec)
-        column = snapshot.take(hits.rows, ["id"]).column("id")
-        ids = np.array(column.to_pylist(), dtype=object)
+        ids = snapshot.take(hits.rows, ["id"]).column("id").to_numpy()
         return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
 
     def pairs(

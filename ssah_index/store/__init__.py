@@ -1,24 +1,33 @@
 """Segments, rows, manifests: what is on disk, and nothing above it."""
 
+from ssah_index.store.append import AppendReport, Committed
 from ssah_index.store.collect import CollectReport, collect
+from ssah_index.store.columns import items_table, parse_ids
 from ssah_index.store.compact import CompactReport, compact
+from ssah_index.store.duplicates import Policy
 from ssah_index.store.manifest import Manifest, SegmentEntry
-from ssah_index.store.segment import Segment, stage_segment
+from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
+from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
 from ssah_index.store.verify import Damage, verify
 
 __all__ = [
+    "AppendReport",
     "CollectReport",
+    "Committed",
     "CompactReport",
     "Damage",
     "Manifest",
+    "Policy",
     "Segment",
     "SegmentEntry",
     "Snapshot",
     "Store",
     "collect",
     "compact",
+    "items_table",
+    "parse_ids",
     "stage_segment",
     "verify",
 ]

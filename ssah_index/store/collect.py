@@ -5,16 +5,17 @@ Explicit, never on the way of anything else: what is removed cannot be looked ba
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ssah_index.errors import SpecError
 from ssah_index.store.deletions import FOLDER as DELETIONS
-from ssah_index.store.files import fsync_folder, writing
-from ssah_index.store.manifest import Manifest, generations, manifest_path, read_manifest
+from ssah_index.store.manifest import FOLDER as MANIFESTS
+from ssah_index.store.manifest import Manifest, generations, manifest_name, read_manifest
+from ssah_index.store.place import Place
+from ssah_index.store.segment import SEGMENTS
 from ssah_index.store.store import Store
 
 GRACE_S = 86_400.0
@@ -64,61 +65,51 @@ def collect(
         raise SpecError(
             f"keep is {keep} and grace_s is {grace_s}", "1 or more, and 0 or more", "Correct them."
         )
-    known = generations(store.path)
+    place = store.place
+    known = list(generations(place))
     tagged = set(store.newest().tags.values())
     kept = [number for i, number in enumerate(known) if i < keep or number in tagged]
-    manifests = [read_manifest(store.path, number) for number in kept]
-    old = [manifest_path(store.path, number) for number in known if number not in kept]
+    manifests = [read_manifest(place, number) for number in kept]
+    old = [manifest_name(number) for number in known if number not in kept]
     limit = time.time() - grace_s
-    segments = list(_segments(store.path, manifests, limit))
-    files = list(_files(store.path, manifests, limit))
+    segments = dict(_old(place, _unnamed_segments(place, manifests), limit))
+    files = dict(_old(place, _unnamed_files(place, manifests), limit))
     report = CollectReport(
         generations=len(old),
         segments=len(segments),
         files=len(files),
-        removed_bytes=sum(_size(path) for path in (*old, *segments, *files)),
+        removed_bytes=sum(place.facts(name).size for name in old)
+        + sum(segments.values())
+        + sum(files.values()),
     )
     if not dry_run:
-        with writing(store.path):
-            _remove(store.path, old, [*segments, *files])
+        place.remove(old)  # first: what a listing shows must have its files
+        place.remove([*segments, *files])
     return report
 
 
-def _segments(store: Path, manifests: list[Manifest], limit: float) -> Iterator[Path]:
-    """Segment folders that no manifest names, and nobody writes."""
+def _unnamed_segments(place: Place, manifests: list[Manifest]) -> Iterator[str]:
+    """Segment folders that no manifest names."""
     named = {entry.folder for manifest in manifests for entry in manifest.segments}
-    for path in sorted((store / "segments").iterdir()):
-        if path.name not in named and _newest_change(path) < limit:
-            yield path
+    return (f"{SEGMENTS}/{name}" for name in place.names(SEGMENTS) if name not in named)
 
 
-def _files(store: Path, manifests: list[Manifest], limit: float) -> Iterator[Path]:
-    """Lists of deletions that no manifest names, and temporary files."""
+def _unnamed_files(place: Place, manifests: list[Manifest]) -> Iterator[str]:
+    """Lists of deletions that no manifest names, and temporary files of killed writers."""
     named = {entry.file for manifest in manifests for entry in manifest.deletions.values()}
-    lists = (store / DELETIONS).glob("*.roaring")
-    unnamed = [path for path in lists if path.name not in named]
-    temporary = (store / "manifests").glob(".*.tmp")
-    for path in sorted([*unnamed, *temporary]):
-        if path.stat().st_mtime < limit:
-            yield path
+    with contextlib.suppress(FileNotFoundError):  # nothing was ever deleted
+        for name in place.names(DELETIONS):
+            if name not in named:
+                yield f"{DELETIONS}/{name}"
+    for name in place.names(MANIFESTS):
+        if name.startswith("."):
+            yield f"{MANIFESTS}/{name}"
 
 
-def _newest_change(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-
-
-def _size(path: Path) -> int:
-    parts = path.rglob("*") if path.is_dir() else [path]
-    return sum(part.stat().st_size for part in parts if part.is_file())
-
-
-def _remove(store: Path, manifests: list[Path], others: list[Path]) -> None:
-    """Remove manifests first: what a listing shows must have its files."""
-    for path in manifests:
-        path.unlink(missing_ok=True)
-    fsync_folder(store / "manifests")
-    for path in others:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _old(place: Place, names: Iterator[str], limit: float) -> Iterator[tuple[str, int]]:
+    """Those that nobody has written to since ``limit``, with their bytes."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # another collection took it
+            facts = place.facts(name)
+            if facts.modified_s < limit:
+                yield name, facts.size

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from ssah_index.errors import ConflictError
+from ssah_index.store.append import SEGMENT_BYTES
 from ssah_index.store.manifest import Manifest, SegmentEntry
-from ssah_index.store.segment import Segment, stage_rows
+from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
+from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
 
-SEGMENT_BYTES = 128 << 20
-"""Codes that a merged segment has at most."""
 ATTEMPTS = 10
 
 Run: TypeAlias = Sequence[Segment]
@@ -79,7 +79,7 @@ def compact(store: Store) -> CompactReport:
             dropped=sum(len(segment.deleted) for run in runs for segment in run),
         )
     raise ConflictError(
-        f"rows of {store.path} were deleted or compacted by others {ATTEMPTS} times",
+        f"rows of {store.place} were deleted or compacted by others {ATTEMPTS} times",
         "nobody else to change what is compacted",
         "Run it again when fewer writers are busy.",
     )
@@ -107,7 +107,7 @@ def _replace(store: Store, snapshot: Snapshot, runs: Sequence[Run]) -> Manifest:
     """Stage what runs become, and publish it in their place."""
     staged: list[SegmentEntry] = []
     try:
-        staged.extend(_rewrite(store, run) for run in runs)
+        staged.extend(_rewrite(store, snapshot, run) for run in runs)
         return store.change(partial(_swap, snapshot.manifest, runs, staged))
     except BaseException:
         for entry in staged:
@@ -115,22 +115,17 @@ def _replace(store: Store, snapshot: Snapshot, runs: Sequence[Run]) -> Manifest:
         raise
 
 
-def _rewrite(store: Store, run: Run) -> SegmentEntry:
+def _rewrite(store: Store, snapshot: Snapshot, run: Run) -> SegmentEntry:
     """Stage one segment of all rows of a run that are not deleted."""
     begun = time.monotonic()
-    keeps = []
-    for segment in run:
-        keep = np.ones(len(segment), np.bool_)
-        keep[np.array(segment.deleted, np.int64)] = False
-        keeps.append(keep)
-    pairs = list(zip(run, keeps, strict=True))
-    return stage_rows(
-        store.path,
+    kept = [(segment, segment.keep()) for segment in run]
+    return stage_segment(
+        store.place,
         f"compact-{uuid.uuid4().hex[:16]}",
         run[0].entry.modality,
-        np.concatenate([segment.codes[keep] for segment, keep in pairs]),
-        pa.concat_tables([segment.rows.filter(keep) for segment, keep in pairs]),
-        [failure for segment in run for failure in segment.failures()],
+        np.concatenate([segment.codes[keep] for segment, keep in kept]),
+        pa.concat_tables([segment.rows.filter(keep, snapshot.schema) for segment, keep in kept]),
+        [failure for segment in run for failure in segment.files.failures()],
         fingerprint=store.format.encoder,
         elapsed_s=time.monotonic() - begun,
         stands_for=tuple(name for segment in run for name in segment.entry.names),

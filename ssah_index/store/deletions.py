@@ -7,14 +7,15 @@ later deletion writes a new file and leaves the old one to older snapshots.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import xxhash
 from pyroaring import BitMap
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import fsync_folder, make_folder, write_file, writing
+from ssah_index.store.files import Seal, fsync_folder, make_folder, write_file, writing
+from ssah_index.store.place import RESTORE, Place
 
 FOLDER = "deletions"
 
@@ -32,30 +33,49 @@ class DeletionEntry:
     xxh3: str
     """XXH3-64 of the file, 16 hex digits."""
 
+    @property
+    def path(self) -> str:
+        """Its path below the store."""
+        return f"{FOLDER}/{self.file}"
 
-def write_deletions(store: Path, segment: str, rows: BitMap) -> DeletionEntry:
-    """Write all deleted rows of a segment durably, without publishing them.
+    @property
+    def seal(self) -> Seal:
+        """What the file must look like."""
+        return Seal(self.size, self.xxh3)
+
+
+def write_deletions(place: Place, deleted: Mapping[str, BitMap]) -> dict[str, DeletionEntry]:
+    """Write all deleted rows of some segments durably, without publishing them.
 
     Parameters
     ----------
-    store : Path
-        The store's folder.
-    segment : str
-        The segment's folder name.
-    rows : BitMap
-        Positions in the segment.
+    place : Place
+        The store's.
+    deleted : mapping of str to BitMap
+        Positions in a segment, by the segment's folder.
+
+    Returns
+    -------
+    dict
+        By the segment's folder, for a manifest.
     """
-    # The name is of this attempt: two writers of one generation never meet.
-    name = f"{segment}.{uuid.uuid4().hex[:8]}.roaring"
-    folder = store / FOLDER
+    entries = {}
+    folder = place.root / FOLDER
     with writing(folder):
         make_folder(folder)
-        seal = write_file(folder / name, [rows.serialize()])
+        for segment, rows in deleted.items():
+            # The name is of this attempt: two writers of one generation never meet.
+            name = f"{segment}.{uuid.uuid4().hex[:8]}.roaring"
+            seal = write_file(folder / name, [rows.serialize()])
+            entries[segment] = DeletionEntry(
+                file=name, rows=len(rows), size=seal.size, xxh3=seal.xxh3
+            )
         fsync_folder(folder)
-    return DeletionEntry(file=name, rows=len(rows), size=seal.size, xxh3=seal.xxh3)
+    place.keep([entry.path for entry in entries.values()])
+    return entries
 
 
-def read_deletions(store: Path, entry: DeletionEntry) -> BitMap:
+def read_deletions(place: Place, entry: DeletionEntry) -> BitMap:
     """Read and check the deleted rows of a segment.
 
     Raises
@@ -63,12 +83,12 @@ def read_deletions(store: Path, entry: DeletionEntry) -> BitMap:
     CorruptError
         If the file is missing or altered: a search without it would find deleted rows.
     """
-    path = store / FOLDER / entry.file
-    remedy = "Restore the file from a copy."
+    place.bring({entry.path: entry.seal})
+    path = place.root / entry.path
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise CorruptError(f"{path} is missing", f"{entry.size} bytes", remedy) from None
+        raise CorruptError(f"{path} is missing", f"{entry.size} bytes", RESTORE) from None
     if len(content) != entry.size or xxhash.xxh3_64_hexdigest(content) != entry.xxh3:
-        raise CorruptError(f"{path} is altered", f"content of hash {entry.xxh3}", remedy)
+        raise CorruptError(f"{path} is altered", f"content of hash {entry.xxh3}", RESTORE)
     return BitMap.deserialize(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,11 @@ _CAUSES = {
         "Change the permissions, or choose another disk",
     ),
 }
+
+
+SMALL_BYTES = 32 << 10
+"""Files up to this are read, not mapped: a map holds a file descriptor, of which thousands of
+small segments would need more than a process gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,43 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
                 view = view[file.write(view) :]
         os.fsync(file.fileno())
     return Seal(size, digest.hexdigest())
+
+
+def rename_folder(folder: Path, target: Path) -> None:
+    """Move a folder to where nothing or an empty folder is.
+
+    Raises
+    ------
+    FileExistsError
+        If there is anything else, also if another process was first.
+    """
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError from error
+        raise
+
+
+def map_file(path: Path, advice: int) -> mmap.mmap | bytes:
+    """The content of a file that is not empty, mapped, or read if it is small.
+
+    Its size must have been checked: touching a map behind a cut file ends the process.
+
+    Parameters
+    ----------
+    path : Path
+    advice : int
+        How it will be read, as madvise(2) takes it.
+    """
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size <= SMALL_BYTES:
+            return file.read()
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    mapped.madvise(advice)
+    return mapped
 
 
 def seal_file(path: Path) -> Seal:

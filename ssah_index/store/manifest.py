@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from ssah_index.errors import CorruptError, FormatError
 from ssah_index.store.deletions import DeletionEntry
-from ssah_index.store.files import publish_file
+from ssah_index.store.place import Place
 from ssah_index.types import Modality
 
+FOLDER = "manifests"
 _TOP = 2**64 - 1
+_HEAD, _SEAL = b'{"manifest":', b',"xxh3":"%b"}'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +64,10 @@ class Manifest:
     """Built indexes and the segments each covers."""
     tags: Mapping[str, int] = field(default_factory=dict)
     """Generations kept under a name."""
+    columns: str = ""
+    """The users' columns of all segments, as `encode_columns` writes them."""
     operation: str = ""
-    """What made it of the one before: "append", "delete", "compact" or "tag"."""
+    """What made it of the one before: "append", "delete", "compact", "repair" or "tag"."""
     committed_s: float = 0.0
     """When, in seconds since 1970, by the writer's clock."""
 
@@ -80,24 +83,26 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Sealed JSON."""
-        body = {**asdict(self), "parent": self.generation - 1}
-        return _dump({"xxh3": _seal(body), "manifest": body})
+        return sealed({**asdict(self), "parent": self.generation - 1})
 
 
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+_KNOWN = frozenset(field.name for field in fields(Manifest))
+_KNOWN_OF_SEGMENT = frozenset(field.name for field in fields(SegmentEntry))
+_KNOWN_OF_DELETION = frozenset(field.name for field in fields(DeletionEntry))
 
 
-def _seal(body: Any) -> str:
-    return xxhash.xxh3_64_hexdigest(_dump(body))
+def sealed(body: Mapping[str, Any]) -> bytes:
+    """A manifest's file: its body, and the hash of the bytes that the body takes up."""
+    content = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+    return _HEAD + content + _SEAL % xxhash.xxh3_64_hexdigest(content).encode()
 
 
-def manifest_path(store: Path, generation: int) -> Path:
-    """Where a generation is published."""
-    return store / "manifests" / f"{_TOP - generation:020d}.json"
+def manifest_name(generation: int) -> str:
+    """Where a generation is published, below the store."""
+    return f"{FOLDER}/{_TOP - generation:020d}.json"
 
 
-def generations(store: Path) -> list[int]:
+def generations(place: Place) -> Iterator[int]:
     """Published generations, newest first.
 
     Raises
@@ -105,17 +110,19 @@ def generations(store: Path) -> list[int]:
     CorruptError
         If there is no folder for them: an empty store has an empty one.
     """
-    if not (store / "manifests").is_dir():
+    try:
+        for name in place.names(FOLDER):
+            if name[0].isdecimal() and name.endswith(".json"):
+                yield _TOP - int(name.removesuffix(".json"))
+    except FileNotFoundError:
         raise CorruptError(
-            f"{store} has no folder manifests",
+            f"{place} has no folder {FOLDER}",
             "the folder that lists its segments",
             "Restore the folder from a copy.",
-        )
-    names = sorted(path.name for path in (store / "manifests").glob("[0-9]*.json"))
-    return [_TOP - int(name.removesuffix(".json")) for name in names]
+        ) from None
 
 
-def read_manifest(store: Path, generation: int) -> Manifest:
+def read_manifest(place: Place, generation: int) -> Manifest:
     """Read and check one generation; 0 is the empty store.
 
     Raises
@@ -127,29 +134,19 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     """
     if generation == 0:
         return Manifest()
-    path = manifest_path(store, generation)
-    remedy = "Restore the file from a copy."
+    name = f"{place}/{manifest_name(generation)}"
+    remedy = "Restore the file from a copy, or run: ssah-index repair STORE"
     try:
-        document = json.loads(path.read_bytes())
-        body = document["manifest"]
-        intact = document["xxh3"] == _seal(body) and body.pop("parent") == generation - 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptError(f"{path} cannot be read ({error})", "a manifest", remedy) from error
-    if not intact:
-        raise CorruptError(f"the seal of {path} does not hold", "an unaltered file", remedy)
-    unknown = set(body) - {field.name for field in fields(Manifest)}
-    for kind, entries in (
-        (SegmentEntry, body["segments"]),
-        (DeletionEntry, body["deletions"].values()),
-    ):
-        for entry in entries:
-            unknown |= set(entry) - {field.name for field in fields(kind)}
-    if unknown:
-        raise FormatError(
-            f"generation {generation} of {store} has {', '.join(sorted(unknown))}",
-            "nothing but what this release knows to read",
-            "Upgrade ssah-index.",
-        )
+        content = place.read(manifest_name(generation))
+        inner = content[len(_HEAD) : -len(_SEAL % bytes(16))]
+        if content != _HEAD + inner + _SEAL % xxhash.xxh3_64_hexdigest(inner).encode():
+            raise CorruptError(f"the seal of {name} does not hold", "an unaltered file", remedy)
+        body = json.loads(inner)
+        if body.pop("parent") != generation - 1:
+            raise CorruptError(f"{name} is another generation's", "its own", remedy)
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise CorruptError(f"{name} cannot be read ({error})", "a manifest", remedy) from error
+    _refuse_unknown(place, generation, body)
     segments = tuple(
         SegmentEntry(**{**entry, "stands_for": tuple(entry.get("stands_for", ()))})
         for entry in body.pop("segments")
@@ -159,6 +156,21 @@ def read_manifest(store: Path, generation: int) -> Manifest:
     return Manifest(segments=segments, deletions=gone, indexes=indexes, **body)
 
 
-def publish(store: Path, manifest: Manifest) -> bool:
+def _refuse_unknown(place: Place, generation: int, body: Mapping[str, Any]) -> None:
+    """Refuse fields of a newer release: not to heed them may be to answer wrongly."""
+    unknown = body.keys() - _KNOWN
+    for entry in body["segments"]:
+        unknown |= entry.keys() - _KNOWN_OF_SEGMENT
+    for entry in body["deletions"].values():
+        unknown |= entry.keys() - _KNOWN_OF_DELETION
+    if unknown:
+        raise FormatError(
+            f"generation {generation} of {place} has {', '.join(sorted(unknown))}",
+            "nothing but what this release knows to read",
+            "Upgrade ssah-index.",
+        )
+
+
+def publish(place: Place, manifest: Manifest) -> bool:
     """Publish a manifest, or return False because its generation is taken."""
-    return publish_file(manifest_path(store, manifest.generation), manifest.to_bytes())
+    return place.publish(manifest_name(manifest.generation), manifest.to_bytes())

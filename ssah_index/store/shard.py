@@ -20,7 +20,8 @@ import google_crc32c
 import numpy as np
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, fsync_folder, make_folder, write_file
+from ssah_index.store.files import Seal, fsync_folder, make_folder, map_file, write_file
+from ssah_index.store.place import RESTORE
 from ssah_index.types import Codes
 
 CHUNK_BYTES = 1 << 20
@@ -64,13 +65,14 @@ def write_codes(folder: Path, codes: Codes) -> tuple[dict[str, Seal], list[int]]
         yield index.tobytes()
         yield struct.pack("<I", google_crc32c.value(index.tobytes()))
 
-    make_folder(folder / "codes/c/0")
+    make_folder(folder / "codes")
     metadata = json.dumps(_metadata(n, nbytes, step, chunks), indent=1).encode()
     seals = {"codes/zarr.json": write_file(folder / "codes/zarr.json", [metadata])}
     if n:  # an array without rows has no chunk, hence no shard
+        make_folder(folder / "codes/c/0")
         seals[SHARD] = write_file(folder / SHARD, parts())
-    for name in ("codes/c/0", "codes/c", "codes"):
-        fsync_folder(folder / name)
+        fsync_folder(folder / "codes/c/0")
+    fsync_folder(folder / "codes")
     return seals, checksums
 
 
@@ -118,17 +120,14 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
     if not n:
         return np.empty((0, nbytes), np.uint8)
     path = folder / SHARD
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    mapped.madvise(mmap.MADV_SEQUENTIAL)
-    remedy = "Restore the file from a copy, or build the store again."
+    mapped = map_file(path, mmap.MADV_SEQUENTIAL)
     try:
         metadata = json.loads((folder / "codes/zarr.json").read_bytes())
         step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
         chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CorruptError(
-            f"{folder / 'codes/zarr.json'} cannot be read ({error!r})", "Zarr metadata", remedy
+            f"{folder / 'codes/zarr.json'} cannot be read ({error!r})", "Zarr metadata", RESTORE
         ) from error
     tail = mapped[-(16 * chunks + 4) :]
     if (
@@ -139,7 +138,7 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
         raise CorruptError(
             f"the chunk index of {path} does not match its checksum or shape",
             f"{n} codes of {nbytes} bytes",
-            remedy,
+            RESTORE,
         )
     index = np.frombuffer(tail[:-4], "<u8").reshape(chunks, 2)
     size = step * nbytes

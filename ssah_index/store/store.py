@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pyroaring import BitMap
-
 from ssah_index.codes import check_bits
-from ssah_index.errors import (
-    ConflictError,
-    EncoderError,
-    QueryError,
-    StoreExistsError,
-)
+from ssah_index.errors import ConflictError, EncoderError, QueryError, SpecError
 from ssah_index.plugins import load_encoder
-from ssah_index.store.deletions import write_deletions
-from ssah_index.store.files import (
-    Seal,
-    fsync_folder,
-    make_folder,
-    seal_file,
-    write_file,
-    writing,
-)
-from ssah_index.store.format import FORMAT, Format, read_format
+from ssah_index.store.append import AppendReport, Committed, append, commit
+from ssah_index.store.delete import delete, delete_rows
+from ssah_index.store.duplicates import Policy
+from ssah_index.store.format import ID_KINDS, Format, IdKind, read_format
+from ssah_index.store.found import found_store
 from ssah_index.store.manifest import Manifest, SegmentEntry, generations, publish, read_manifest
+from ssah_index.store.place import Place
+from ssah_index.store.places import open_place
+from ssah_index.store.segment import SEGMENTS, SegmentFiles
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.types import Encoder, Modality
 
@@ -41,14 +29,20 @@ COMMIT_ATTEMPTS = 200
 
 
 class Store:
-    """A handle on a store's folder; cheap, and safe to share between threads.
+    """A handle on a store; cheap, and safe to share between threads.
 
     Open one with `Store.open`, make one with `Store.create`.
     """
 
-    def __init__(self, path: Path, format: Format) -> None:
-        self.path = path
+    def __init__(self, place: Place, format: Format) -> None:
+        self.place = place
         self.format = format
+        self._files: dict[str, SegmentFiles] = {}
+
+    @property
+    def path(self) -> Path:
+        """Where its files are on this machine; for an object store, where they are cached."""
+        return self.place.root
 
     @classmethod
     def create(
@@ -56,6 +50,7 @@ class Store:
         path: str | os.PathLike[str],
         *,
         bits: int,
+        ids: IdKind = "string",
         fingerprint: str | None = None,
         save_encoder: Callable[[Path], None] | None = None,
     ) -> Store:
@@ -63,10 +58,12 @@ class Store:
 
         Parameters
         ----------
-        path : path
-            Where nothing is yet, or an empty folder.
+        path : path or URL
+            Where nothing is yet, or an empty folder; or such as ``s3://bucket/photos.ssah``.
         bits : int
             Code width, 8 to 4096 in steps of 8.
+        ids : {"string", "int64"}
+            What the users' keys are.
         fingerprint : str, optional
             Of the encoder whose codes the store will hold.
         save_encoder : callable, optional
@@ -79,36 +76,14 @@ class Store:
         WriteFailedError
             If the disk is full or cannot be written.
         """
-        target = Path(path)
-        made = Format(bits=check_bits(bits), encoder=fingerprint)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.new")
-        try:
-            with writing(target):
-                if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-                    raise FileExistsError
-                for name in ("manifests", "segments"):
-                    make_folder(temporary / name)
-                if save_encoder is not None:
-                    (temporary / "encoder").mkdir()
-                    save_encoder(temporary / "encoder")
-                    made = replace(made, files=_seal_tree(temporary, "encoder"))
-                write_file(temporary / FORMAT, [made.to_bytes()])
-                fsync_folder(temporary)
-                _rename_folder(temporary, target)
-                fsync_folder(target.absolute().parent)
-        except FileExistsError:
-            raise StoreExistsError(
-                f"there is something at {target} already",
-                "a path that is free",
-                "Choose another path, or remove what is there.",
-            ) from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return cls(target, made)
+        if ids not in ID_KINDS:
+            raise SpecError(f"ids is {ids!r}", " or ".join(map(repr, ID_KINDS)), "Correct it.")
+        made = Format(bits=check_bits(bits), encoder=fingerprint, ids=ids, uid=uuid.uuid4().hex)
+        return cls(*found_store(open_place(path), made, save_encoder))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Store:
-        """Open an existing store.
+        """Open an existing store, by its path or URL.
 
         Raises
         ------
@@ -119,14 +94,16 @@ class Store:
         CorruptError
             If format.json cannot be read.
         """
-        target = Path(path)
-        return cls(target, read_format(target))
+        place = open_place(path)
+        return cls(place, read_format(place))
 
     @property
     def encoder_folder(self) -> Path | None:
         """Where the encoder lies, if the store carries one."""
-        folder = self.path / "encoder"
-        return folder if folder.is_dir() else None
+        if not self.format.files:
+            return None
+        self.place.bring(self.format.files)
+        return self.path / "encoder"
 
     def load_encoder(self) -> Encoder:
         """Open the encoder inside the store.
@@ -139,7 +116,7 @@ class Store:
         folder = self.encoder_folder
         if folder is None:
             raise EncoderError(
-                f"{self.path} carries no encoder",
+                f"{self.place} carries no encoder",
                 "one, to encode texts and images",
                 "Search it by codes, or build it again with an encoder.",
             )
@@ -154,7 +131,7 @@ class Store:
 
     def newest(self) -> Manifest:
         """The newest generation's manifest."""
-        return read_manifest(self.path, next(iter(generations(self.path)), 0))
+        return read_manifest(self.place, next(generations(self.place), 0))
 
     def snapshot(self, generation: int | str | None = None) -> Snapshot:
         """Pin the newest generation, or an older one by number or tag.
@@ -169,27 +146,37 @@ class Store:
         """
         newest = self.newest()
         if generation is None:
-            return Snapshot(self.path, newest, self.format.bits)
+            return self.pinned(newest)
         if isinstance(generation, str):
             if generation not in newest.tags:
                 raise QueryError(
-                    f"{self.path} has no tag {generation!r}",
+                    f"{self.place} has no tag {generation!r}",
                     f"one of {', '.join(sorted(newest.tags)) or 'none: nothing is tagged'}",
                     "List generations with: ssah-index history STORE",
                 )
             generation = newest.tags[generation]
-        return Snapshot(self.path, self._generation(generation), self.format.bits)
+        return self.pinned(self._generation(generation))
+
+    def pinned(self, manifest: Manifest) -> Snapshot:
+        """The snapshot of a manifest; files of segments seen before stay open and mapped."""
+        snapshot = Snapshot(self.place, manifest, self.format.ids, self.open_files)
+        self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
+        return snapshot
+
+    def open_files(self, entry: SegmentEntry) -> SegmentFiles:
+        files = self._files.get(entry.folder)
+        return files or SegmentFiles(self.place, entry, self.format.bits // 8)
 
     def _generation(self, number: int) -> Manifest:
-        known = generations(self.path)
+        known = list(generations(self.place))
         if number != 0 and number not in known:
             raise QueryError(
-                f"{self.path} has no generation {number!r}",
+                f"{self.place} has no generation {number!r}",
                 f"0, or one of {len(known)} from {min(known, default=0)} to "
                 f"{max(known, default=0)}",
                 "List them with: ssah-index history STORE",
             )
-        return read_manifest(self.path, number)
+        return read_manifest(self.place, number)
 
     def tag(self, name: str, generation: int | None = None) -> Manifest:
         """Keep a generation, the newest when left out, under a name; `collect` leaves it.
@@ -218,41 +205,89 @@ class Store:
 
     def history(self) -> Iterator[Manifest]:
         """Published generations, newest first."""
-        return (read_manifest(self.path, number) for number in generations(self.path))
+        return (read_manifest(self.place, number) for number in generations(self.place))
+
+    def append(
+        self,
+        codes: Any,
+        rows: Any,
+        modality: Modality = "image",
+        *,
+        on_duplicate: Policy = "error",
+        name: str | None = None,
+    ) -> AppendReport:
+        """Append codes and their rows, in one commit, durably.
+
+        Parameters
+        ----------
+        codes : uint8 (n, nbytes), bool (n, bits), Arrow FixedSizeBinary, or DLPack uint8
+        rows : Arrow table, data frame, or mapping of column name to values
+            n rows. Column ``id`` has the keys, strings or int64 as the store has them;
+            ``source``, ``text`` and ``labels`` are optional; any others, of any Arrow type,
+            are the users' own. A column that is new to the store is null in older rows.
+        modality : {"image", "text"}
+            What the codes were made from.
+        on_duplicate : {"error", "skip", "replace"}
+            What becomes of a row whose id another row of the modality has: refuse the whole
+            batch, keep the row that is there, or put the new one in its place (at the end,
+            as every new row). Of rows of the batch itself, skip keeps the first, replace the
+            last.
+        name : str, optional
+            Names the batch: one whose name is there is not appended again, so that a job
+            that was cut off may simply run once more.
+
+        Returns
+        -------
+        AppendReport
+
+        Raises
+        ------
+        CodeError
+            If the codes are of another width, or no codes.
+        RowsError
+            If the rows do not fit the codes or the store's columns.
+        DuplicateIdError
+            If ids are not new, and on_duplicate is "error".
+        ConflictError, WriteFailedError
+            As `commit` does. The store is as it was after any of these errors.
+
+        Examples
+        --------
+        >>> import numpy as np, ssah_index
+        >>> store = ssah_index.Store.create("photos.ssah", bits=64)  # doctest: +SKIP
+        >>> store.append(codes, {"id": names, "year": years})  # doctest: +SKIP
+        """
+        return append(self, codes, rows, modality, on_duplicate=on_duplicate, name=name)
 
     def discard(self, entry: SegmentEntry) -> None:
         """Remove a staged segment that no manifest names; a published one stays."""
         if entry not in self.newest().segments:
-            shutil.rmtree(self.path / "segments" / entry.folder, ignore_errors=True)
+            self.place.remove([f"{SEGMENTS}/{entry.folder}"])
 
-    def commit(self, entries: Sequence[SegmentEntry]) -> Manifest:
+    def commit(self, entries: Sequence[SegmentEntry], on_duplicate: Policy = "error") -> Committed:
         """Append staged segments in one step, durably.
 
         Other writers may commit at the same time: this one rebases on what they published.
         Segments whose logical name is already there are left out, so a repeated commit
         changes nothing.
 
-        Returns
-        -------
-        Manifest
-            A generation that has them all.
+        Parameters
+        ----------
+        entries : sequence of SegmentEntry
+            As `stage_segment` made them.
+        on_duplicate : {"error", "skip", "replace"}
+            As `append` takes it.
 
         Raises
         ------
+        DuplicateIdError, RowsError
+            As `append` does.
         ConflictError
             If other writers won every attempt.
         WriteFailedError
             If the disk is full or cannot be written.
         """
-
-        def append(current: Manifest) -> Manifest:
-            present = {name for entry in current.segments for name in entry.names}
-            new = tuple(entry for entry in entries if entry.name not in present)
-            if not new:
-                return current
-            return current.following("append", segments=current.segments + new)
-
-        return self.change(append)
+        return commit(self, entries, on_duplicate)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
         """Publish what ``make`` makes of the newest generation, in one step, durably.
@@ -271,14 +306,11 @@ class Store:
         for attempt in range(COMMIT_ATTEMPTS):
             current = self.newest()
             following = make(current)
-            if following is current:
-                return current
-            with writing(self.path):
-                if publish(self.path, following):
-                    return following
+            if following is current or publish(self.place, following):
+                return following
             time.sleep(random.uniform(0, 0.001 * (attempt + 1)))
         raise ConflictError(
-            f"other writers took {COMMIT_ATTEMPTS} generations of {self.path}",
+            f"other writers took {COMMIT_ATTEMPTS} generations of {self.place}",
             "a free one",
             "Run the same command again when fewer writers are busy.",
         )
@@ -300,49 +332,28 @@ class Store:
 
         Raises
         ------
+        QueryError
+            If an id is null or of another type.
         ConflictError, WriteFailedError
             As `commit` does.
         """
-        wanted = list(ids)
-        deleted = 0
+        return delete(self, ids, modality)
 
-        def delete(current: Manifest) -> Manifest:
-            nonlocal deleted
-            snapshot = Snapshot(self.path, current, self.format.bits)
-            changed, deleted = {}, 0
-            for segment in snapshot.select(modality):
-                before = segment.deleted
-                after = before | BitMap(segment.rows.find(wanted))
-                if len(after) > len(before):
-                    deleted += len(after) - len(before)
-                    changed[segment.entry.folder] = after
-            if not changed:
-                return current
-            written = {f: write_deletions(self.path, f, rows) for f, rows in changed.items()}
-            return current.following("delete", deletions={**current.deletions, **written})
+    def delete_rows(self, rows: Any, snapshot: Snapshot) -> int:
+        """Delete rows by their positions in a snapshot; the rest as `delete`.
 
-        self.change(delete)
-        return deleted
+        Parameters
+        ----------
+        rows : int64 (m,)
+            As a search of the snapshot gave them.
+        snapshot : Snapshot
+            Row numbers mean nothing without the generation they were taken from.
 
-
-def _rename_folder(folder: Path, target: Path) -> None:
-    """Move a folder to where nothing or an empty folder is."""
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise FileExistsError from error  # another process was first
-        raise
-
-
-def _seal_tree(root: Path, name: str) -> dict[str, Seal]:
-    """Make files that someone else wrote durable; their seals, by path below ``root``."""
-    folder = root / name
-    seals = {}
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            fsync_folder(path)
-        else:
-            seals[path.relative_to(root).as_posix()] = seal_file(path)
-    fsync_folder(folder)
-    return seals
+        Raises
+        ------
+        QueryError
+            If a row is not the snapshot's.
+        ConflictError
+            If rows were compacted since, and have other positions now; or as `commit` does.
+        """
+        return delete_rows(self, rows, snapshot)

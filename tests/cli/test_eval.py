@@ -11,7 +11,7 @@ from ssah_index.cli.main import main
 from ssah_index.demo import score
 from ssah_index.ingest import build, open_reader
 from ssah_index.plugins import load_encoder
-from ssah_index.store import Store, stage_segment
+from ssah_index.store import Store, items_table, stage_segment
 from ssah_index.types import no_progress
 from tests import naive
 from tests.conftest import append, random_codes, run_cli
@@ -146,10 +146,8 @@ def test_collapsed_codes_end_with_3(world, queries, encoder, call, tmp_path):
     )  # fmt: skip
     for modality in ("image", "text"):
         codes = np.full((120, 4), 85, np.uint8)
-        entry = stage_segment(
-            dead.path, modality, modality, codes, world[:120], [],
-            fingerprint=loaded.fingerprint, elapsed_s=0,
-        )  # fmt: skip
+        table = items_table(world[:120], modality)
+        entry = stage_segment(dead.place, modality, modality, codes, table)
         dead.commit([entry])
     told = call("eval", queries, dead.path, expect=3)
     assert "have collapsed" in told.err

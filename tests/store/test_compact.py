@@ -9,9 +9,9 @@ import pytest
 
 import ssah_index
 from ssah_index.errors import ConflictError, QueryError, SpecError
-from ssah_index.store import Store, collect, compact, stage_segment, verify
+from ssah_index.store import Store, collect, compact, verify
 from ssah_index.types import Failure
-from tests.conftest import append, items_for, random_codes
+from tests.conftest import append, random_codes, staged
 
 
 @pytest.fixture
@@ -123,9 +123,7 @@ def test_collection_keeps_what_is_named_young_or_tagged(store):
     store.delete(["s0-2"])
     compact(store)
     codes = random_codes(5, 3, 64)
-    stage_segment(
-        store.path, "x", "image", codes, items_for(codes), [], fingerprint=None, elapsed_s=0
-    )
+    staged(store, "x", codes)
     (store.path / "manifests/.1.json.abc.tmp").write_bytes(b"cut")
     before, tagged = answers(store), answers(store, "first")
     young = collect(store, grace_s=3600)

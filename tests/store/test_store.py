@@ -18,12 +18,11 @@ from ssah_index.errors import (
     StoreMissingError,
     WriteFailedError,
 )
-from ssah_index.store import Store, stage_segment
-from ssah_index.store import manifest as manifest_module
+from ssah_index.store import Store, items_table, stage_segment
 from ssah_index.store.files import publish_file, writing
-from ssah_index.store.manifest import Manifest, manifest_path, read_manifest
+from ssah_index.store.manifest import Manifest, manifest_name, read_manifest, sealed
 from ssah_index.types import Failure
-from tests.conftest import append, items_for, random_codes
+from tests.conftest import append, items_for, random_codes, staged
 
 
 def test_rows_of_all_segments_in_order_of_insertion(make_store):
@@ -128,8 +127,7 @@ def test_another_format_version_is_refused(make_store):
 def test_a_generation_this_release_would_misread_is_refused(make_store):
     store = make_store()
     body = json.loads(Manifest(generation=1).to_bytes())["manifest"] | {"vectors": []}
-    sealed = {"xxh3": manifest_module._seal(body), "manifest": body}
-    manifest_path(store.path, 1).write_text(json.dumps(sealed))
+    (store.path / manifest_name(1)).write_bytes(sealed(body))
     with pytest.raises(FormatError, match="has vectors"):
         store.snapshot()
 
@@ -137,7 +135,7 @@ def test_a_generation_this_release_would_misread_is_refused(make_store):
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_manifest_is_refused(make_store, damage):
     store = make_store(random_codes(1, 5, 64))
-    path = manifest_path(store.path, 1)
+    path = store.path / manifest_name(1)
     content = path.read_bytes()
     spoilt = {
         "flip": content.replace(b'"rows":5', b'"rows":6'),
@@ -152,8 +150,8 @@ def test_a_damaged_manifest_is_refused(make_store, damage):
 def test_the_newest_name_comes_first_in_a_listing(make_store):
     store = make_store(random_codes(1, 5, 64), random_codes(2, 5, 64))
     newest = min(p.name for p in (store.path / "manifests").iterdir())
-    assert newest == manifest_path(store.path, 2).name
-    assert read_manifest(store.path, 2) == store.newest()
+    assert f"manifests/{newest}" == manifest_name(2)
+    assert read_manifest(store.place, 2) == store.newest()
 
 
 @pytest.mark.parametrize("file", ["codes/c/0/0", "rows.arrow"])
@@ -208,9 +206,7 @@ def test_causes_of_failed_writes_are_named(tmp_path, number, words):
 def test_staged_but_not_committed_is_invisible(make_store):
     store = make_store(random_codes(1, 5, 64))
     codes = random_codes(2, 3, 64)
-    stage_segment(
-        store.path, "x", "image", codes, items_for(codes), [], fingerprint=None, elapsed_s=0
-    )
+    staged(store, "x", codes)
     assert len(Store.open(store.path).snapshot()) == 5
 
 
@@ -237,8 +233,7 @@ def test_a_segment_field_of_a_newer_release_is_refused(make_store):
     store = make_store(random_codes(1, 5, 64))
     document = json.loads(store.newest().to_bytes())["manifest"]
     document["segments"][0]["compressed"] = True
-    sealed = {"xxh3": manifest_module._seal(document), "manifest": document}
-    manifest_path(store.path, 1).write_text(json.dumps(sealed))
+    (store.path / manifest_name(1)).write_bytes(sealed(document))
     with pytest.raises(FormatError, match="has compressed"):
         store.snapshot()
 
@@ -262,19 +257,15 @@ def test_an_empty_folder_may_become_a_store(tmp_path):
 
 def test_codes_and_items_must_match(make_store):
     codes = random_codes(1, 3, 64)
-    with pytest.raises(CodeError, match="3 codes for 2 items"):
-        stage_segment(
-            make_store().path, "x", "image", codes, items_for(codes)[:2], [], fingerprint=None,
-            elapsed_s=0,
-        )  # fmt: skip
+    table = items_table(items_for(codes)[:2], "image")
+    with pytest.raises(CodeError, match="3 codes for 2 rows"):
+        stage_segment(make_store().place, "x", "image", codes, table)
 
 
 def test_only_unpublished_segments_can_be_discarded(make_store):
     store = make_store(random_codes(1, 5, 64))
     codes = random_codes(2, 3, 64)
-    entry = stage_segment(
-        store.path, "x", "image", codes, items_for(codes), [], fingerprint=None, elapsed_s=0
-    )
+    entry = staged(store, "x", codes)
     store.discard(entry)
     store.discard(store.newest().segments[0])
     assert len(list((store.path / "segments").iterdir())) == 1

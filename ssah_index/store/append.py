@@ -1,0 +1,157 @@
+"""Append: codes and rows of one batch, or segments staged before, and one commit."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from ssah_index.codes import as_codes
+from ssah_index.store.columns import (
+    decode_columns,
+    encode_columns,
+    merge_columns,
+    own_columns,
+    rows_table,
+)
+from ssah_index.store.deletions import write_deletions
+from ssah_index.store.duplicates import Policy, check_policy, once, refuse, resolve
+from ssah_index.store.manifest import Manifest, SegmentEntry
+from ssah_index.store.rows import combined
+from ssah_index.store.segment import Segment
+from ssah_index.store.stage import stage_segment
+from ssah_index.types import Codes, Modality
+
+if TYPE_CHECKING:
+    from ssah_index.store.store import Store
+
+SEGMENT_BYTES = 128 << 20
+"""Codes that a segment has at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppendReport:
+    """What an append did."""
+
+    generation: int
+    """The one that has the rows."""
+    written: int
+    """Rows that are there now and were not before."""
+    skipped: int
+    """Rows that were left out because their id was there, or came twice."""
+    replaced: int
+    """Rows that others of their id took the place of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Committed:
+    """What came of a commit of new segments."""
+
+    manifest: Manifest
+    """A generation that has them all."""
+    skipped: int = 0
+    """New rows that are deleted at once, since their ids were there."""
+    replaced: int = 0
+    """Rows that new ones took the place of."""
+
+
+def commit(store: Store, entries: Sequence[SegmentEntry], policy: Policy) -> Committed:
+    """Commit staged segments; this is `Store.commit`, which says what it takes and raises."""
+    check_policy(policy)
+    changed = 0
+
+    def follow(current: Manifest) -> Manifest:
+        nonlocal changed
+        changed = 0
+        present = {name for entry in current.segments for name in entry.names}
+        new = tuple(entry for entry in entries if entry.name not in present)
+        if not new:
+            return current
+        fresh = [Segment(store.open_files(entry), 0, BitMap()) for entry in new]
+        columns = decode_columns(current.columns)
+        for segment in fresh:
+            columns = merge_columns(columns, own_columns(segment.rows.schema))
+        deleted, changed = resolve(store.pinned(current).segments, fresh, policy)
+        written = write_deletions(store.place, deleted) if deleted else {}
+        return current.following(
+            "append",
+            segments=current.segments + new,
+            columns=encode_columns(columns),
+            deletions={**current.deletions, **written},
+        )
+
+    manifest = store.change(follow)
+    if policy == "skip":
+        return Committed(manifest=manifest, skipped=changed)
+    return Committed(manifest=manifest, replaced=changed)
+
+
+def append(
+    store: Store,
+    codes: Any,
+    rows: Any,
+    modality: Modality,
+    *,
+    on_duplicate: Policy = "error",
+    name: str | None = None,
+) -> AppendReport:
+    """Append a batch; this is `Store.append`, which says what it takes and raises."""
+    check_policy(on_duplicate)
+    packed = as_codes(codes, store.format.bits)
+    table = rows_table(rows, len(packed), modality, store.format.ids)
+    name = name or f"append-{uuid.uuid4().hex[:16]}"
+    if _is_there(store, name):
+        return AppendReport(
+            generation=store.newest().generation, written=0, skipped=len(packed), replaced=0
+        )
+    keep = _wanted(store, table, modality, on_duplicate)
+    if not keep.all():
+        packed, table = packed[keep], table.filter(pa.array(keep))
+    entries: list[SegmentEntry] = []
+    try:
+        for number, (some, part) in enumerate(_cut(packed, table)):
+            part_name = f"{name}-{number:06d}" if number else name
+            entry = stage_segment(
+                store.place, part_name, modality, some, part, fingerprint=store.format.encoder
+            )
+            entries.append(entry)
+        committed = store.commit(entries, on_duplicate)
+    except BaseException:
+        for entry in entries:
+            store.discard(entry)
+        raise
+    return AppendReport(
+        generation=committed.manifest.generation,
+        written=len(packed) - committed.skipped,
+        skipped=len(keep) - len(packed) + committed.skipped,
+        replaced=committed.replaced,
+    )
+
+
+def _is_there(store: Store, name: str) -> bool:
+    return any(name in entry.names for entry in store.newest().segments)
+
+
+def _wanted(store: Store, table: pa.Table, modality: Modality, policy: Policy) -> NDArray[np.bool_]:
+    """Rows to write. The commit decides, but what is known now need not be written first."""
+    ids = combined(table.column("id"))
+    keep = once(ids, policy)
+    if policy == "replace":
+        return keep
+    there = store.snapshot().has(ids, modality)
+    if policy == "error" and there.any():
+        raise refuse(ids.filter(pa.array(there)).to_pylist(), "in the store already")
+    return keep & ~there
+
+
+def _cut(codes: Codes, table: pa.Table) -> Iterator[tuple[Codes, pa.Table]]:
+    """Segments' worth of rows."""
+    step = max(SEGMENT_BYTES // codes.shape[1], 1)
+    for start in range(0, len(codes), step):
+        yield codes[start : start + step], table.slice(start, step)

@@ -1,0 +1,55 @@
+"""A new store: made whole beside its place, then let to become it in one step."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ssah_index.store.files import Seal, fsync_folder, make_folder, seal_file, write_file, writing
+from ssah_index.store.format import FORMAT, Format
+from ssah_index.store.manifest import FOLDER as MANIFESTS
+from ssah_index.store.place import Place
+from ssah_index.store.segment import SEGMENTS
+
+
+def found_store(
+    place: Place, made: Format, save_encoder: Callable[[Path], None] | None
+) -> tuple[Place, Format]:
+    """Found an empty store; `Store.create` says what it takes and raises.
+
+    Returns
+    -------
+    Place, Format
+        Where it is, and what its format.json says.
+    """
+    temporary = place.root.with_name(f".{place.root.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        with writing(place.root):
+            for name in (MANIFESTS, SEGMENTS):
+                make_folder(temporary / name)
+            if save_encoder is not None:
+                (temporary / "encoder").mkdir()
+                save_encoder(temporary / "encoder")
+                made = replace(made, files=_seal_tree(temporary, "encoder"))
+            write_file(temporary / FORMAT, [made.to_bytes()])
+            fsync_folder(temporary)
+            place.found(temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return place, made
+
+
+def _seal_tree(root: Path, name: str) -> dict[str, Seal]:
+    """Make files that someone else wrote durable; their seals, by path below ``root``."""
+    folder = root / name
+    seals = {}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            fsync_folder(path)
+        else:
+            seals[path.relative_to(root).as_posix()] = seal_file(path)
+    fsync_folder(folder)
+    return seals

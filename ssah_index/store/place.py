@@ -1,0 +1,180 @@
+"""Where a store lies: the few things that the protocol of commits asks of a place.
+
+Names are paths below the store, with "/" between folders. Files are immutable, so a copy
+that was brought once and checked stays right for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ssah_index.errors import CorruptError, StoreExistsError
+from ssah_index.store.files import Seal, fsync_folder, publish_file, rename_folder, writing
+
+READ_BYTES = 4 << 20
+RESTORE = "Restore it from a copy, or run: ssah-index repair STORE"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a listing says of a file, or of a folder and all below it."""
+
+    size: int
+    """Bytes."""
+    modified_s: float
+    """When its youngest part was written, in seconds since 1970."""
+
+
+class Place(Protocol):
+    """A folder or a prefix of an object store."""
+
+    @property
+    def root(self) -> Path:
+        """The folder on this machine where its files are, or come to lie once brought."""
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Names of what lies directly below a folder, ascending.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder, where the place can tell.
+        """
+
+    def facts(self, name: str) -> Facts:
+        """Size and age of a file, or of a folder with all that is in it."""
+
+    def read(self, name: str) -> bytes:
+        """A whole file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+
+    def parts(self, name: str) -> Iterator[bytes]:
+        """A file in pieces of at most READ_BYTES.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+
+    def publish(self, name: str, content: bytes) -> bool:
+        """Create a file durably with all of its content, or return False if it is there."""
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Make files that were written durably below `root` part of the store."""
+
+    def check(self, folder: str, sizes: Mapping[str, int]) -> None:
+        """Check that files of a folder are there and of their sizes, where that is quick.
+
+        Raises
+        ------
+        CorruptError
+            Naming the first file that is not.
+        """
+
+    def bring(self, seals: Mapping[str, Seal]) -> None:
+        """Have files below `root`.
+
+        Raises
+        ------
+        CorruptError
+            If one is missing, or is not what its seal says.
+        """
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files and whole folders; what is not there is no error."""
+
+    def found(self, folder: Path) -> None:
+        """Let a folder that holds a new store become it.
+
+        Raises
+        ------
+        StoreExistsError
+            If there is something already.
+        """
+
+
+class Folder:
+    """A store in a folder of this machine: every file lies where it is read.
+
+    Parameters
+    ----------
+    root : Path
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def names(self, folder: str) -> Iterator[str]:
+        yield from sorted(os.listdir(self.root / folder))
+
+    def facts(self, name: str) -> Facts:
+        path = self.root / name
+        parts = [part.stat() for part in (path, *path.rglob("*"))]
+        size = sum(part.st_size for part in parts if stat.S_ISREG(part.st_mode))
+        return Facts(size, max(part.st_mtime for part in parts))
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def parts(self, name: str) -> Iterator[bytes]:
+        with (self.root / name).open("rb") as file:
+            while part := file.read(READ_BYTES):
+                yield part
+
+    def publish(self, name: str, content: bytes) -> bool:
+        with writing(self.root):
+            return publish_file(self.root / name, content)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Nothing: they lie where they belong."""
+
+    def check(self, folder: str, sizes: Mapping[str, int]) -> None:
+        # Strings, not Paths: a store may have 70,000 files, and opening it waits for this.
+        base = f"{self.root}/{folder}/"
+        for name, size in sizes.items():
+            try:
+                actual = os.stat(base + name).st_size  # noqa: PTH116
+            except FileNotFoundError:
+                raise CorruptError(f"{base}{name} is missing", f"{size} bytes", RESTORE) from None
+            if actual != size:
+                raise CorruptError(f"{base}{name} has {actual} bytes", f"{size} bytes", RESTORE)
+
+    def bring(self, seals: Mapping[str, Seal]) -> None:
+        """Nothing: they are here, and `verify` looks at their content."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        with writing(self.root):
+            paths = [self.root / name for name in names]
+            for path in paths:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths}:
+                fsync_folder(folder)
+
+    def found(self, folder: Path) -> None:
+        try:
+            rename_folder(folder, self.root)
+        except FileExistsError:
+            raise StoreExistsError(
+                f"there is something at {self.root} already",
+                "a path that is free",
+                "Choose another path, or remove what is there.",
+            ) from None
+        fsync_folder(self.root.absolute().parent)

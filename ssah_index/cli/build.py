@@ -14,7 +14,7 @@ from ssah_index.store import Store
 
 @click.command("build")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option(
     "--encoder", "encoder_folder", required=True, type=click.Path(path_type=Path),
     help="Encoder folder, as train writes it.",
@@ -27,7 +27,7 @@ from ssah_index.store import Store
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
     source: Path,
-    store: Path,
+    store: str,
     encoder_folder: Path,
     table: str | None,
     share_rows: int,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -12,8 +11,8 @@ from ssah_index.store import Store, compact
 
 
 @click.command("compact")
-@click.argument("store", type=click.Path(path_type=Path))
-def command(store: Path) -> None:
+@click.argument("store")
+def command(store: str) -> None:
     """Rewrite what has deleted rows or small neighbours in STORE, in one commit.
 
     Answers stay as they are, but for row numbers. The old files go with gc.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -15,10 +14,10 @@ from ssah_index.types import MODALITIES, Modality
 
 
 @click.command("delete")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.argument("ids", nargs=-1)
 @click.option("--modality", type=click.Choice(MODALITIES), help="Of the rows.  [default: both]")
-def command(store: Path, ids: Sequence[str], modality: Modality | None) -> None:
+def command(store: str, ids: Sequence[str], modality: Modality | None) -> None:
     r"""Delete the rows of STORE that have one of the IDS, in one commit.
 
     IDS are the arguments, or else the lines of standard input. Ids that are not there are

@@ -32,7 +32,7 @@ NAMED_FAILURES = 20
 
 @click.command("eval")
 @click.argument("queries", type=click.Path(path_type=Path))
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--table", help="Table of path, text and labels; default: the one in QUERIES.")
 @click.option(
     "--trained-on", type=click.Path(path_type=Path),
@@ -46,7 +46,7 @@ NAMED_FAILURES = 20
 @click.option("-q", "--quiet", is_flag=True, help="Print the report and errors only.")
 def command(
     queries: Path,
-    store: Path,
+    store: str,
     table: str | None,
     trained_on: Path | None,
     json_file: Path | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,8 +15,8 @@ COLUMNS = ("generation", "committed", "operation", "segments", "rows", "deleted"
 
 
 @click.command("history")
-@click.argument("store", type=click.Path(path_type=Path))
-def command(store: Path) -> None:
+@click.argument("store")
+def command(store: str) -> None:
     """List the generations of STORE, newest first: a table on a terminal, JSONL on a pipe."""
     opened = Store.open(store)
     tags = opened.newest().tags

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -13,9 +12,9 @@ from ssah_index.types import MODALITIES
 
 
 @click.command("info")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--failures", is_flag=True, help="Print the rows that failed, one JSON a line.")
-def command(store: Path, failures: bool) -> None:
+def command(store: str, failures: bool) -> None:
     """Show what STORE holds: a table on a terminal, JSON on a pipe."""
     opened = Store.open(store)
     snapshot = opened.snapshot()

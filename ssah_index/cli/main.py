@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -21,17 +22,21 @@ from ssah_index.errors import (
 COMMANDS = {
     "train": "Train an encoder on pairs of images and texts.",
     "build": "Build a store from a folder of images or a table of texts.",
+    "append": "Add the items of another source to a store.",
+    "import": "Bring codes of other tools into a store.",
+    "export": "Write the codes and rows of a store for other tools.",
     "query": "Find the nearest items to texts, images or codes.",
     "eval": "Judge a store by labelled items that it does not hold.",
     "delete": "Delete rows of a store by id.",
     "compact": "Drop deleted rows and merge small segments.",
     "gc": "Remove files that no state worth keeping needs.",
     "history": "List the states a store has been in.",
+    "repair": "Publish what is whole of a damaged store, and say what is lost.",
     "verify": "Check every byte of a store against its hashes.",
     "info": "Show what a store holds, and which rows failed.",
     "demo": "Train, build and query on real icons, start to end.",
 }
-"""Commands and their short help; each lives in the module of its name."""
+"""Commands and their short help; each lives in the module of its name (import_ for import)."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -46,6 +51,13 @@ Exit codes:
 """
 
 
+def load_command(name: str) -> click.Command:
+    """Import one command."""
+    module = import_module(f"ssah_index.cli.{name}{'_' if iskeyword(name) else ''}")
+    command: click.Command = module.command
+    return command
+
+
 class LazyGroup(click.Group):
     """A group that imports a command only to run it, so that --help stays fast."""
 
@@ -55,9 +67,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"ssah_index.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -41,7 +41,7 @@ class Plan:
 
 
 @click.command("query")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--text", "texts", multiple=True, help="A text to search by; may be repeated.")
 @click.option("--image", "images", multiple=True, help="An image file to search by.")
 @click.option("--code", "codes", multiple=True, help="A code to search by, in hexadecimal.")
@@ -62,7 +62,7 @@ class Plan:
 @click.option("--threads", type=int, help="Most cores to use.  [default: all]")
 @click.option("--exit-status", is_flag=True, help="Exit with 1 if some query has no hit.")
 def command(
-    store: Path,
+    store: str,
     texts: Sequence[str],
     images: Sequence[str],
     codes: Sequence[str],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -12,9 +11,9 @@ from ssah_index.store import Store, verify
 
 
 @click.command("verify")
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def command(store: Path, quiet: bool) -> int:
+def command(store: str, quiet: bool) -> int:
     """Read all of STORE and compare it with the hashes taken when it was written.
 
     Damage is printed as JSONL, with the file, the segment and, among codes, the rows that

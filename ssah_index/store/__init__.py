@@ -4,8 +4,11 @@ from ssah_index.store.append import AppendReport, Committed
 from ssah_index.store.collect import CollectReport, collect
 from ssah_index.store.columns import items_table, parse_ids
 from ssah_index.store.compact import CompactReport, compact
-from ssah_index.store.duplicates import Policy
+from ssah_index.store.duplicates import Policy, refuse
+from ssah_index.store.files import writing
+from ssah_index.store.format import IdKind
 from ssah_index.store.manifest import Manifest, SegmentEntry
+from ssah_index.store.repair import RepairReport, repair
 from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
@@ -18,8 +21,10 @@ __all__ = [
     "Committed",
     "CompactReport",
     "Damage",
+    "IdKind",
     "Manifest",
     "Policy",
+    "RepairReport",
     "Segment",
     "SegmentEntry",
     "Snapshot",
@@ -28,6 +33,9 @@ __all__ = [
     "compact",
     "items_table",
     "parse_ids",
+    "refuse",
+    "repair",
     "stage_segment",
     "verify",
+    "writing",
 ]

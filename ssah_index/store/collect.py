@@ -39,16 +39,17 @@ class CollectReport:
 def collect(
     store: Store, *, keep: int = 1, grace_s: float = GRACE_S, dry_run: bool = False
 ) -> CollectReport:
-    """Remove what neither the newest generations nor a job under way needs.
+    """Remove what neither the newest generations, nor a reader or job under way needs.
 
     Parameters
     ----------
     store : Store
     keep : int
-        Newest generations to keep, at least 1; those with a tag are kept, too.
+        Newest generations to keep at least, 1 or more; those with a tag are kept, too.
     grace_s : float
-        Seconds that a file must have lain there. A build or append that takes longer from
-        its first byte to its commit would lose its segment: keep it above.
+        Seconds that readers and writers may take. Generations that were the newest since, and
+        files that were written since, are kept: a reader that pins a snapshot for longer, or a
+        build that takes longer from a segment's first byte to its commit, would lose files.
     dry_run : bool
         Remove nothing, and report what would be.
 
@@ -68,10 +69,11 @@ def collect(
     place = store.place
     known = list(generations(place))
     tagged = set(store.newest().tags.values())
-    kept = [number for i, number in enumerate(known) if i < keep or number in tagged]
+    limit = time.time() - grace_s
+    pinned = _until(place, known, limit)
+    kept = [n for i, n in enumerate(known) if i < max(keep, pinned) or n in tagged]
     manifests = [read_manifest(place, number) for number in kept]
     old = [manifest_name(number) for number in known if number not in kept]
-    limit = time.time() - grace_s
     segments = dict(_old(place, _unnamed_segments(place, manifests), limit))
     files = dict(_old(place, _unnamed_files(place, manifests), limit))
     report = CollectReport(
@@ -84,8 +86,20 @@ def collect(
     )
     if not dry_run:
         place.remove(old)  # first: what a listing shows must have its files
-        place.remove([*segments, *files])
+        place.remove(files)
+        for name in segments:
+            place.remove_folder(name)
     return report
+
+
+def _until(place: Place, known: list[int], limit: float) -> int:
+    """How many of the newest generations a reader that is younger than ``limit`` may have pinned:
+    those that were still the newest then.
+    """
+    for i, number in enumerate(known):
+        if place.facts(manifest_name(number)).modified_s < limit:
+            return i + 1
+    return len(known)
 
 
 def _unnamed_segments(place: Place, manifests: list[Manifest]) -> Iterator[str]:

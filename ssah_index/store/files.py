@@ -18,7 +18,7 @@ from pathlib import Path
 
 import xxhash
 
-from ssah_index.errors import WriteFailedError
+from ssah_index.errors import CorruptError, WriteFailedError
 
 _CAUSES = {
     errno.ENOSPC: ("the disk is full", "free space", "Free some space"),
@@ -39,6 +39,10 @@ _CAUSES = {
 }
 
 
+GONE = (
+    "If gc has removed it since the snapshot was opened, refresh the reader; "
+    "otherwise restore it from a copy, or run: ssah-index repair STORE"
+)
 SMALL_BYTES = 32 << 10
 """Files up to this are read, not mapped: a map holds a file descriptor, of which thousands of
 small segments would need more than a process gets."""
@@ -132,7 +136,11 @@ def map_file(path: Path, advice: int) -> mmap.mmap | bytes:
     advice : int
         How it will be read, as madvise(2) takes it.
     """
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise CorruptError(f"{path} is missing", "a file that its manifest names", GONE) from None
+    with file:
         if os.fstat(file.fileno()).st_size <= SMALL_BYTES:
             return file.read()
         mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)

@@ -6,6 +6,7 @@ that was brought once and checked stays right for ever.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -14,8 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ssah_index.errors import CorruptError, StoreExistsError
-from ssah_index.store.files import Seal, fsync_folder, publish_file, rename_folder, writing
+from ssah_index.errors import CorruptError, StoreError, StoreExistsError
+from ssah_index.store.files import (
+    Seal,
+    fsync_folder,
+    make_folder,
+    publish_file,
+    rename_folder,
+    writing,
+)
 
 READ_BYTES = 4 << 20
 RESTORE = "Restore it from a copy, or run: ssah-index repair STORE"
@@ -93,7 +101,13 @@ class Place(Protocol):
         """
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files and whole folders; what is not there is no error."""
+        """Remove files; what is not there is no error."""
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder with all that is in it; not there is no error."""
+
+    def move(self, names: Iterable[str], folder: str) -> None:
+        """Move files to the same names below another folder; what is not there is no error."""
 
     def found(self, folder: Path) -> None:
         """Let a folder that holds a new store become it.
@@ -120,7 +134,8 @@ class Folder:
         return str(self.root)
 
     def names(self, folder: str) -> Iterator[str]:
-        yield from sorted(os.listdir(self.root / folder))
+        with _permitted(self.root):
+            yield from sorted(os.listdir(self.root / folder))
 
     def facts(self, name: str) -> Facts:
         path = self.root / name
@@ -129,7 +144,8 @@ class Folder:
         return Facts(size, max(part.st_mtime for part in parts))
 
     def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
+        with _permitted(self.root):
+            return (self.root / name).read_bytes()
 
     def parts(self, name: str) -> Iterator[bytes]:
         with (self.root / name).open("rb") as file:
@@ -151,6 +167,8 @@ class Folder:
                 actual = os.stat(base + name).st_size  # noqa: PTH116
             except FileNotFoundError:
                 raise CorruptError(f"{base}{name} is missing", f"{size} bytes", RESTORE) from None
+            except PermissionError as error:
+                raise _denied(self.root, error) from error
             if actual != size:
                 raise CorruptError(f"{base}{name} has {actual} bytes", f"{size} bytes", RESTORE)
 
@@ -161,12 +179,22 @@ class Folder:
         with writing(self.root):
             paths = [self.root / name for name in names]
             for path in paths:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             for folder in {path.parent for path in paths}:
                 fsync_folder(folder)
+
+    def remove_folder(self, name: str) -> None:
+        shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def move(self, names: Iterable[str], folder: str) -> None:
+        with writing(self.root):
+            for name in names:
+                target = self.root / folder / name
+                make_folder(target.parent)
+                with contextlib.suppress(FileNotFoundError):
+                    (self.root / name).rename(target)
+                    fsync_folder(target.parent)
+                    fsync_folder((self.root / name).parent)
 
     def found(self, folder: Path) -> None:
         try:
@@ -178,3 +206,20 @@ class Folder:
                 "Choose another path, or remove what is there.",
             ) from None
         fsync_folder(self.root.absolute().parent)
+
+
+@contextlib.contextmanager
+def _permitted(root: Path) -> Iterator[None]:
+    """Turn a PermissionError while reading into one of ours."""
+    try:
+        yield
+    except PermissionError as error:
+        raise _denied(root, error) from error
+
+
+def _denied(root: Path, error: PermissionError) -> StoreError:
+    return StoreError(
+        f"{error.filename or root} may not be read: permission is denied",
+        "permission to read all of the store",
+        "Change the permissions, or run as another user.",
+    )

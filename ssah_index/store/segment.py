@@ -16,11 +16,11 @@ from pyroaring import BitMap
 
 from ssah_index.codes import to_words
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal
+from ssah_index.store.files import GONE, Seal
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import RESTORE, Place
 from ssah_index.store.rows import Ids, Rows
-from ssah_index.store.shard import prefetch_codes, read_codes
+from ssah_index.store.shard import Prefetch, read_codes
 from ssah_index.types import Codes, Failure, Words
 
 SEGMENTS = "segments"
@@ -51,7 +51,7 @@ def read_summary(place: Place, entry: SegmentEntry) -> Summary:
     try:
         content = place.read(f"{folder}/{SUMMARY}")
     except FileNotFoundError as error:
-        raise CorruptError(f"{path} is missing", "the hashes of a segment", RESTORE) from error
+        raise CorruptError(f"{path} is missing", "the hashes of a segment", GONE) from error
     if xxhash.xxh3_64_hexdigest(content) != entry.xxh3:
         raise CorruptError(f"{path} is altered", f"content of hash {entry.xxh3}", RESTORE)
     facts = json.loads(content)
@@ -98,9 +98,13 @@ class SegmentFiles:
         return self._place.root / self._folder
 
     @cached_property
+    def _mapped(self) -> tuple[Codes, Prefetch]:
+        return read_codes(self._bring("codes/"), self.entry.rows, self._nbytes)
+
+    @property
     def codes(self) -> Codes:
         """uint8 (n, nbytes), mapped read-only."""
-        return read_codes(self._bring("codes/"), self.entry.rows, self._nbytes)
+        return self._mapped[0]
 
     @cached_property
     def words(self) -> Words:
@@ -109,7 +113,7 @@ class SegmentFiles:
 
     def prefetch(self) -> None:
         """Have the codes read ahead, before a scan comes to them."""
-        prefetch_codes(self._place.root / self._folder)
+        self._mapped[1]()
 
     @cached_property
     def rows(self) -> Rows:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import google_crc32c
 import numpy as np
@@ -26,6 +26,7 @@ from ssah_index.types import Codes
 
 CHUNK_BYTES = 1 << 20
 SHARD = "codes/c/0/0"
+Prefetch: TypeAlias = Callable[[], None]
 
 
 def chunk_rows(n: int, nbytes: int) -> int:
@@ -101,16 +102,19 @@ def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
     }
 
 
-def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
+def read_codes(folder: Path, n: int, nbytes: int) -> tuple[Codes, Prefetch]:
     """Map the codes of a segment; nothing is read until it is touched.
 
     Sizes must have been checked: touching a map behind a cut file ends the process.
 
     Returns
     -------
-    uint8 (n, nbytes)
+    codes : uint8 (n, nbytes)
         Read-only. A copy through Zarr's own reader if another program rewrote the
         shard with its chunks out of order.
+    prefetch : callable
+        Asks the system to read them ahead, and returns at once. It goes by the map: the file
+        may have been removed since.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
         If the chunk index does not match its checksum or the shape.
     """
     if not n:
-        return np.empty((0, nbytes), np.uint8)
+        return np.empty((0, nbytes), np.uint8), _nothing
     path = folder / SHARD
     mapped = map_file(path, mmap.MADV_SEQUENTIAL)
     try:
@@ -143,19 +147,15 @@ def read_codes(folder: Path, n: int, nbytes: int) -> Codes:
     index = np.frombuffer(tail[:-4], "<u8").reshape(chunks, 2)
     size = step * nbytes
     if (index[:, 0] == np.arange(chunks) * size).all() and (index[:, 1] == size).all():
-        return np.frombuffer(mapped, np.uint8, count=n * nbytes).reshape(n, nbytes)
+        codes = np.frombuffer(mapped, np.uint8, count=n * nbytes).reshape(n, nbytes)
+        if isinstance(mapped, bytes):
+            return codes, _nothing
+        return codes, partial(mapped.madvise, mmap.MADV_WILLNEED)
     import zarr
 
     array = zarr.open_array(folder / "codes", mode="r")
-    return np.ascontiguousarray(array[:], dtype=np.uint8)
+    return np.ascontiguousarray(array[:], dtype=np.uint8), _nothing
 
 
-def prefetch_codes(folder: Path) -> None:
-    """Ask the system to read the codes of a segment ahead; returns at once.
-
-    Costs 0.1 ms for 128 MiB that are in memory already.
-    """
-    if not hasattr(os, "posix_fadvise"):
-        return
-    with (folder / SHARD).open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+def _nothing() -> None:
+    """What is in memory need not be read ahead."""

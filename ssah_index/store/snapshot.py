@@ -34,6 +34,8 @@ class Snapshot:
         The generation to pin.
     ids : {"string", "int64"}
         What the store's keys are.
+    nbytes : int
+        Bytes of a code.
     open_files : callable
         From an entry to its files, opened and checked.
 
@@ -49,10 +51,12 @@ class Snapshot:
         place: Place,
         manifest: Manifest,
         ids: IdKind,
+        nbytes: int,
         open_files: Callable[[SegmentEntry], SegmentFiles],
     ) -> None:
         self.manifest = manifest
         self.segments: list[Segment] = []
+        self.nbytes = nbytes
         self._ids = ids
         first_row = 0
         for entry in manifest.segments:

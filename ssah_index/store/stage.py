@@ -100,7 +100,7 @@ def stage_segment(
     except BaseException:
         # No manifest names the folder, so no reader can have met it.
         with contextlib.suppress(SsahError):
-            place.remove([below])
+            place.remove_folder(below)
         raise
     return SegmentEntry(
         name=name,

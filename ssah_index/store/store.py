@@ -159,7 +159,9 @@ class Store:
 
     def pinned(self, manifest: Manifest) -> Snapshot:
         """The snapshot of a manifest; files of segments seen before stay open and mapped."""
-        snapshot = Snapshot(self.place, manifest, self.format.ids, self.open_files)
+        snapshot = Snapshot(
+            self.place, manifest, self.format.ids, self.format.bits // 8, self.open_files
+        )
         self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
         return snapshot
 
@@ -262,7 +264,7 @@ class Store:
     def discard(self, entry: SegmentEntry) -> None:
         """Remove a staged segment that no manifest names; a published one stays."""
         if entry not in self.newest().segments:
-            self.place.remove([f"{SEGMENTS}/{entry.folder}"])
+            self.place.remove_folder(f"{SEGMENTS}/{entry.folder}")
 
     def commit(self, entries: Sequence[SegmentEntry], on_duplicate: Policy = "error") -> Committed:
         """Append staged segments in one step, durably.

@@ -132,10 +132,13 @@ class _Verification:
         try:
             content = b"".join(self._place.parts(name))  # a segment's codes: 128 MiB at most
         except OSError:
-            return []  # the file's own damage says so
-        chunks = (content[i : i + step * nbytes] for i in range(0, len(content), step * nbytes))
-        found = []
+            content = b""
+        found: list[tuple[int, int]] = []
         for number, checksum in enumerate(facts.chunk_crc32c):
-            if google_crc32c.value(next(chunks, b"")) != checksum:
-                found.append((number * step, min((number + 1) * step, entry.rows)))
+            first, last = number * step, min((number + 1) * step, entry.rows)
+            chunk = content[first * nbytes : (first + step) * nbytes]
+            if google_crc32c.value(chunk) != checksum:
+                if found and found[-1][1] == first:
+                    first, _ = found.pop()
+                found.append((first, last))
         return found

@@ -3,11 +3,10 @@
 import subprocess
 import sys
 import time
-from importlib import import_module
 
 import pytest
 
-from ssah_index.cli.main import COMMANDS, exit_code
+from ssah_index.cli.main import COMMANDS, exit_code, load_command
 from ssah_index.errors import EncoderError, QueryError, StoreMissingError, WriteFailedError
 from tests.conftest import run_cli
 
@@ -23,7 +22,7 @@ def test_help_names_every_command_and_exit_code():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_short_helps_do_not_drift_from_the_modules(name):
-    assert import_module(f"ssah_index.cli.{name}").command.name == name
+    assert load_command(name).name == name
     assert f"Usage: ssah-index {name}" in run_cli(name, "--help").stdout
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ssah_index
-from ssah_index.errors import ConflictError, QueryError, SpecError
+from ssah_index.errors import ConflictError, CorruptError, QueryError, SpecError
 from ssah_index.store import Store, collect, compact, verify
 from ssah_index.types import Failure
 from tests.conftest import append, random_codes, staged
@@ -127,11 +127,10 @@ def test_collection_keeps_what_is_named_young_or_tagged(store):
     (store.path / "manifests/.1.json.abc.tmp").write_bytes(b"cut")
     before, tagged = answers(store), answers(store, "first")
     young = collect(store, grace_s=3600)
-    assert (young.segments, young.files) == (0, 0)
-    assert young.generations == 6
+    assert (young.generations, young.segments, young.files) == (0, 0, 0)
     age(store, 7200)
     planned = collect(store, grace_s=3600, dry_run=True)
-    assert (planned.generations, planned.segments, planned.files) == (0, 2, 3)
+    assert (planned.generations, planned.segments, planned.files) == (6, 2, 3)
     done = collect(store, grace_s=3600)
     assert done == planned
     assert done.removed_bytes > 1000
@@ -141,6 +140,28 @@ def test_collection_keeps_what_is_named_young_or_tagged(store):
     with pytest.raises(QueryError, match="no generation 3"):
         store.snapshot(3)
     assert collect(store, grace_s=0).removed_bytes == 0
+
+
+def test_a_reader_outlives_the_files_of_its_snapshot(store):
+    used, unused = ssah_index.open(store.path), ssah_index.open(store.path)
+    queries = random_codes(9, 3, 64, 2)
+    before = used.search(queries, k=200)
+    store.delete(["s0-1"])
+    compact(store)
+    assert collect(store, grace_s=0).segments == 2
+    np.testing.assert_array_equal(used.search(queries, k=200).ids, before.ids)
+    with pytest.raises(CorruptError, match="If gc has removed it since"):
+        unused.search(queries)
+    unused.refresh()
+    assert len(unused) == 159
+
+
+def test_a_generation_that_was_the_newest_within_the_grace_is_kept(store):
+    age(store, 7200)
+    for number in range(3):
+        store.delete([f"s0-{number}"])
+    assert collect(store, grace_s=3600).generations == 3
+    assert [manifest.generation for manifest in store.history()] == [7, 6, 5, 4]
 
 
 def test_senseless_collections_and_unknown_tags_are_refused(store):

@@ -53,6 +53,12 @@ class Faults:
 
 ACTS = {
     "append": lambda store: append(store, "new", random_codes(9, 7, 64)),
+    "replace": lambda store: store.append(
+        random_codes(9, 4, 64),
+        {"id": ["s0-1", "s2-3", "s2-4", "n"], "v": [1, 2, 3, 4]},
+        on_duplicate="replace",
+        name="upsert",
+    ),
     "delete": lambda store: store.delete(["s0-1", "s2-3"]),
     "compact": compact,
     "collect": lambda store: collect(store, grace_s=0),

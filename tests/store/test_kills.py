@@ -31,12 +31,18 @@ def tell(**what):
 
 for number in range(10**6):
     name = f"w{seed}-{number}"
-    act = chance.choice(["append"] * 4 + ["delete"] * 3 + ["compact", "collect"])
+    act = chance.choice(["append"] * 4 + ["replace"] * 2 + ["delete"] * 3 + ["compact", "collect"])
     if act == "append":
         rows = chance.randrange(1, 30)
         ids = [f"{name}-{i}" for i in range(rows)]
         tell(about="append", ids=ids)
         append(store, name, random_codes(number, rows, 64), chance.choice(["image", "text"]))
+    elif act == "replace":
+        ids = visible(store, "image")
+        ids = [*chance.sample(ids, min(len(ids), 5)), name]
+        tell(about="replace", ids=ids)
+        codes = random_codes(number, len(ids), 64)
+        store.append(codes, {"id": ids, "n": [number] * len(ids)}, on_duplicate="replace")
     elif act == "delete":
         there = visible(store)
         ids = chance.sample(there, min(len(there), 5))
@@ -52,13 +58,12 @@ for number in range(10**6):
 """
 
 
-def visible(store):
-    """Ids that can be found now."""
+def visible(store, modality=None):
+    """Ids that can be found now, in order."""
     snapshot = store.snapshot()
-    rows = np.arange(len(snapshot))
-    ids = snapshot.take(rows, ["id"]).column("id").to_pylist()
-    gone = {s.first_row + row for s in snapshot.segments for row in s.deleted}
-    return [key for row, key in enumerate(ids) if row not in gone]
+    rows = [s.first_row + np.flatnonzero(s.keep()) for s in snapshot.select(modality)]
+    live = np.concatenate([np.empty(0, np.int64), *rows])
+    return snapshot.take(live, ["id"]).column("id").to_pylist()
 
 
 def acknowledged(model, lines):
@@ -76,6 +81,8 @@ def acknowledged(model, lines):
 def applied(model, act):
     if act["about"] == "append":
         return [*model, *act["ids"]]
+    if act["about"] == "replace":
+        return [key for key in model if key not in set(act["ids"])] + act["ids"]
     if act["about"] == "delete":
         return [key for key in model if key not in set(act["ids"])]
     return model

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorstore
 import zarr
 
 from ssah_index.errors import CorruptError
@@ -22,10 +23,21 @@ def test_zarr_alone_reads_the_same_codes(tmp_path, n, bits):
 
 
 @pytest.mark.parametrize(("n", "bits"), SHAPES)
+def test_tensorstore_alone_reads_the_same_codes(tmp_path, n, bits):
+    codes = random_codes(1, n, bits)
+    write_codes(tmp_path, codes)
+    source = {"driver": "file", "path": str(tmp_path / "codes")}
+    array = tensorstore.open({"driver": "zarr3", "kvstore": source}, read=True).result()
+    assert array.dtype.name == "uint8"
+    np.testing.assert_array_equal(array.read().result(), codes)
+
+
+@pytest.mark.parametrize(("n", "bits"), SHAPES)
 def test_codes_are_mapped_as_they_lie(tmp_path, n, bits):
     codes = random_codes(1, n, bits)
     write_codes(tmp_path, codes)
-    read = read_codes(tmp_path, n, bits // 8)
+    read, prefetch = read_codes(tmp_path, n, bits // 8)
+    prefetch()
     np.testing.assert_array_equal(read, codes)
     assert not n or not read.flags.owndata
     if n:
@@ -49,7 +61,8 @@ def test_a_shard_with_chunks_out_of_order_is_read_through_zarr(tmp_path):
     codes = random_codes(1, CHUNK_BYTES // 8 * 2, 64)
     write_codes(tmp_path, codes)
     swap_chunks(tmp_path / SHARD)
-    read = read_codes(tmp_path, len(codes), 8)
+    read, prefetch = read_codes(tmp_path, len(codes), 8)
+    prefetch()
     np.testing.assert_array_equal(read, codes)
 
 

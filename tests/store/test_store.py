@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -270,3 +271,67 @@ def test_only_unpublished_segments_can_be_discarded(make_store):
     store.discard(store.newest().segments[0])
     assert len(list((store.path / "segments").iterdir())) == 1
     assert len(store.snapshot()) == 5
+
+
+def test_a_refresh_looks_at_the_files_of_new_segments_alone(make_store):
+    store = make_store(*[random_codes(seed, 2, 64) for seed in range(30)])
+    searcher = ssah_index.open(store.path)
+    looked = []
+    check = store.place.check
+    searcher.store.place.check = lambda folder, sizes: looked.append(folder) or check(folder, sizes)
+    append(store, "new", random_codes(1, 2, 64))
+    searcher.refresh()
+    assert len(searcher) == 62
+    assert [folder.split("/")[1].split(".")[0] for folder in looked] == ["new"]
+
+
+def test_small_segments_hold_no_file_open(make_store):
+    store = make_store(*[random_codes(seed, 2, 64) for seed in range(30)])
+    searcher = ssah_index.open(store.path)
+    before = len(os.listdir("/proc/self/fd"))
+    searcher.search(np.zeros(8, np.uint8), k=60)
+    store.append(random_codes(1, 1, 64), {"id": ["x"]})
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+AS_NOBODY = """
+import os, sys
+from ssah_index.errors import SsahError
+from ssah_index.store import Store
+os.setuid(65534)  # Python itself may lie where nobody may read: imports come first
+store = Store.open(sys.argv[1])
+try:
+    print(store.delete(["s0-1"]) if sys.argv[2] == "delete" else len(store.snapshot()))
+except SsahError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
+def test_what_is_not_permitted_is_told_and_changes_nothing(make_store, tmp_path):
+    store = make_store(random_codes(1, 5, 64))
+    for folder in (store.path, *store.path.parents):
+        if folder.is_relative_to(tmp_path.parent.parent):
+            folder.chmod(0o755)
+
+    def told(act):
+        command = [sys.executable, "-c", AS_NOBODY, str(store.path), act]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "WriteFailedError" in told("delete")
+    assert "permission is denied" in told("delete")
+    assert told("read") == "5\n"
+    (store.path / "manifests").chmod(0o700)
+    assert "may not be read: permission is denied" in told("read")
+    assert store.newest().generation == 1
+
+
+def test_a_read_only_file_system_is_told(small_disk):
+    store = Store.create(small_disk / "s.ssah", bits=64)
+    append(store, "s", random_codes(1, 5, 64))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(WriteFailedError, match="read-only"):
+        store.append(random_codes(2, 1, 64), {"id": ["x"]})
+    with pytest.raises(WriteFailedError, match="read-only"):
+        store.delete(["s-1"])
+    assert len(ssah_index.open(store.path)) == 5

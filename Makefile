@@ -12,8 +12,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 torture: $(INSTALLED)
-	SSAH_KILLS=300 SSAH_TOGETHER_S=180 $(BIN)/python -m pytest tests/store/test_kills.py \
-		tests/store/test_together.py
+	$(BIN)/python -m benchmarks.torture
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -15,6 +15,8 @@ from benchmarks.encoder_report import TITLES, encoders
 from benchmarks.machine import RESULTS
 from benchmarks.search import FILE as SEARCH
 from benchmarks.search_report import plot, search
+from benchmarks.torture import FILE as TORTURE
+from benchmarks.torture import torture
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -59,6 +61,7 @@ def render(text: str) -> str:
         "demo": demo(figures),
         "encoders": encoders(cells),
         "search": search(kept(SEARCH)),
+        "torture": torture(json.loads(TORTURE.read_text())),
     }
     for name, block in blocks.items():
         pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"

@@ -76,7 +76,7 @@ def made(path):
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_each_call_fails_once(tmp_path, act):
+def test_each_call_fails_once(tmp_path, act, record_property):
     with pytest.MonkeyPatch.context() as patch:
         store = made(tmp_path / "whole")
         counter = Faults(patch)
@@ -100,3 +100,4 @@ def test_each_call_fails_once(tmp_path, act):
         assert visible(reopened) == after
         assert verify(reopened) == []
     assert failures == counter.count
+    record_property("faults", failures)

@@ -88,7 +88,7 @@ def applied(model, act):
     return model
 
 
-def test_no_kill_loses_or_halves_a_commit(tmp_path):
+def test_no_kill_loses_or_halves_a_commit(tmp_path, record_property):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     chance, model, acts = random.Random(5), [], 0
     for seed in range(KILLS):
@@ -107,4 +107,6 @@ def test_no_kill_loses_or_halves_a_commit(tmp_path):
         model = found
         acts += len(lines) // 2
     assert acts >= KILLS
+    record_property("kills", KILLS)
+    record_property("kill_acts", acts)
     assert len(model) > 20

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import ssah_index
 from ssah_index.errors import DuplicateIdError, QueryError
@@ -25,8 +31,11 @@ MODALITY = st.sampled_from(["image", "text"])
 class Life(RuleBasedStateMachine):
     """The model: for each generation a list of (modality, id, value) in order of insertion."""
 
+    lives = acts = 0
+
     def __init__(self):
         super().__init__()
+        Life.lives += 1
         self.folder = Path(tempfile.mkdtemp())
         self.store = Store.create(self.folder / "s.ssah", bits=16, ids="int64")
         self.model = []
@@ -127,6 +136,10 @@ class Life(RuleBasedStateMachine):
         self.pinned = list(self.model)
 
     @invariant()
+    def it_counts(self):
+        Life.acts += 1
+
+    @invariant()
     def the_newest_generation_holds_the_model(self):
         self.equal(self.store.snapshot(), self.model)
 
@@ -165,10 +178,14 @@ class Life(RuleBasedStateMachine):
         assert result.ids.tolist() == [texts[row][1] for row in expected.rows]
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=RUNS,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+def test_the_life_of_a_store_follows_its_model(record_property):
+    Life.lives = Life.acts = 0
+    chosen = settings(
+        max_examples=RUNS,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Life, settings=chosen)
+    record_property("lives", Life.lives)
+    record_property("life_acts", Life.acts)

@@ -47,7 +47,7 @@ for number in range(10**6):
 """
 
 
-def test_every_acknowledged_change_of_three_writers_is_there(tmp_path):
+def test_every_acknowledged_change_of_three_writers_is_there(tmp_path, record_property):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     for number in range(3):
         append(store, f"old{number}", random_codes(number, 50, 64, 2))
@@ -66,6 +66,7 @@ def test_every_acknowledged_change_of_three_writers_is_there(tmp_path):
         np.testing.assert_array_equal(now.ids, before.ids)
         looks += 1
     assert looks > 3
+    record_property("looks", looks)
     found = visible(store)
     for seed, writer in enumerate(writers):
         lines = writer.communicate()[0].splitlines()
@@ -75,5 +76,6 @@ def test_every_acknowledged_change_of_three_writers_is_there(tmp_path):
             own = applied(own, json.loads(line))
         assert [key for key in found if key.startswith(f"w{seed}-")] == own
         assert len(lines) >= 4
+        record_property("together_acts", len(lines))
     assert [key for key in found if key.startswith("old")] == visible(store)[:150]
     assert verify(store) == []

@@ -1,5 +1,6 @@
 """Every flipped bit and every cut file is found, and named."""
 
+import os
 import random
 import shutil
 
@@ -13,7 +14,7 @@ from ssah_index.store import shard as shard_module
 from ssah_index.types import Failure
 from tests.conftest import HashEncoder, append, random_codes
 
-FLIPS = 400
+FLIPS = int(os.environ.get("SSAH_FLIPS", "400"))
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_whole_store_has_no_damage(store):
     assert label == "bytes"
 
 
-def test_every_flipped_bit_is_found_in_its_file(store):
+def test_every_flipped_bit_is_found_in_its_file(store, record_property):
     """In every file once at least, and at random."""
     chance = random.Random(1)
     files = files_of(store)
@@ -65,9 +66,10 @@ def test_every_flipped_bit_is_found_in_its_file(store):
         assert found_in(store) == {path.relative_to(store.path).as_posix()}
         path.write_bytes(content)
     assert verify(store) == []
+    record_property("flips", len(picked))
 
 
-def test_every_cut_or_missing_file_is_found_and_no_search_dies_of_it(store):
+def test_every_cut_or_missing_file_is_found_and_no_search_dies_of_it(store, record_property):
     for path in files_of(store):
         content = path.read_bytes()
         for damage in (content[:-1], content[: len(content) // 2], b"", None):
@@ -88,6 +90,7 @@ def test_every_cut_or_missing_file_is_found_and_no_search_dies_of_it(store):
         path.unlink(missing_ok=True)
         path.write_bytes(content)
     assert verify(store) == []
+    record_property("cuts", 4 * len(files_of(store)))
 
 
 def test_damaged_codes_are_told_by_rows(store):

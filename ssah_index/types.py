@@ -49,6 +49,8 @@ class Item:
     """The text, if there is one."""
     labels: tuple[str, ...] = ()
     """Class names, for training and evaluation."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """The user's other columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,9 @@ class Reader(Protocol):
 
     def digest(self) -> str:
         """A hash that changes when the source's rows do."""
+
+    def columns(self) -> pa.Schema:
+        """Names and types of the user's other columns, the same for all rows."""
 
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop, each an item or the failure it ended in."""

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import xxhash
 
 from ssah_index.errors import (
@@ -189,6 +190,7 @@ class _Run:
         self._spec = spec
         self._policy = policy
         self._progress = progress
+        self._columns = reader.columns()
         self._skipped = self._replaced = 0
 
     def report(self) -> BuildReport:
@@ -200,7 +202,7 @@ class _Run:
             name = f"{self.plan}-{number:06d}"
             shares = [
                 _Share(
-                    self._store, self._reader, self._encoder, modality, number,
+                    self._store, self._reader, self._columns, self._encoder, modality, number,
                     self._spec, self._policy, self._progress,
                 )
                 for modality in MODALITIES
@@ -254,6 +256,7 @@ class _Share:
         self,
         store: Store,
         reader: Reader,
+        columns: pa.Schema,
         encoder: Encoder,
         modality: Modality,
         number: int,
@@ -266,6 +269,7 @@ class _Share:
         self.skipped = 0
         self._store = store
         self._reader = reader
+        self._columns = columns
         self._encoder = encoder
         self._modality = modality
         self._start = number * spec.share_rows
@@ -285,7 +289,7 @@ class _Share:
             f"{name}-{self._modality}",
             self._modality,
             codes,
-            items_table(self.items, self._modality),
+            items_table(self.items, self._modality, self._columns),
             self.failures,
             fingerprint=self._encoder.fingerprint,
             elapsed_s=time.monotonic() - started,

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import xxhash
 
 from ssah_index.errors import SourceError
@@ -20,6 +21,7 @@ from ssah_index.ingest.tables import (
     Record,
     RecordError,
     is_unicode,
+    own_schema,
     read_table,
 )
 from ssah_index.types import Failure, Item, Reader
@@ -38,11 +40,16 @@ class ListReader:
         All rows, in order.
     digest : str
         A hash of the source.
+    table : Path, optional
+        The table that the rows' columns are from.
     """
 
-    def __init__(self, rows: Sequence[Item | Failure], digest: str) -> None:
+    def __init__(
+        self, rows: Sequence[Item | Failure], digest: str, table: Path | None = None
+    ) -> None:
         self._rows = rows
         self._digest = digest
+        self._table = table
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -50,6 +57,12 @@ class ListReader:
     def digest(self) -> str:
         """A hash that changes when the source's rows do."""
         return self._digest
+
+    def columns(self) -> pa.Schema:
+        """Names and types of the user's other columns."""
+        if self._table is None:
+            return pa.schema([])
+        return own_schema(self._table, [row.columns for row in self._rows if isinstance(row, Item)])
 
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop."""
@@ -100,12 +113,14 @@ def _list_texts(path: Path) -> Reader:
             text = record.text("text")
             if text is None:
                 raise RecordError("no text: column 'text' is null or absent")
-            rows.append(Item(id=key, source=source, text=text, labels=record.labels()))
+            rows.append(
+                Item(id=key, source=source, text=text, labels=record.labels(), columns=record.own())
+            )
         except RecordError as error:
             rows.append(Failure(id=key, source=source, modality="text", reason=str(error)))
     if not rows:
         raise SourceError(f"{path} has no lines", "one text a line", "Check the file.")
-    return ListReader(_once(rows), _hash_file(path))
+    return ListReader(_once(rows), _hash_file(path), path)
 
 
 def _list_folder(folder: Path, table: str | None) -> Reader:
@@ -134,7 +149,7 @@ def _list_folder(folder: Path, table: str | None) -> Reader:
         status = path.stat()
         name = os.fsencode(path.relative_to(folder))
         digest.update(name + f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
-    return ListReader(_once(rows), digest.hexdigest())
+    return ListReader(_once(rows), digest.hexdigest(), chosen)
 
 
 def _choose_table(folder: Path, files: Sequence[Path], table: str | None) -> Path | None:
@@ -172,7 +187,10 @@ def _rows_from_table(folder: Path, images: Sequence[Path], table: Path) -> list[
             named.add(image)
             text, labels = record.text("text"), record.labels()
             key = record_id(record, name)
-            rows.append(Item(id=key, source=name, image=image, text=text, labels=labels))
+            item = Item(
+                id=key, source=name, image=image, text=text, labels=labels, columns=record.own()
+            )
+            rows.append(item)
         except RecordError as error:
             key = record_id(record, source)
             rows.append(Failure(id=key, source=source, modality="", reason=str(error)))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssah_index.errors import SourceError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEANT = frozenset(("path", "text", "id", "labels"))
+"""Columns that readers read."""
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
@@ -52,6 +57,10 @@ class Record:
         if not is_unicode(value):
             raise RecordError(f"no Unicode: column {column!r} is {value!a}")
         return value
+
+    def own(self) -> dict[str, Any]:
+        """The columns that mean nothing to us: the user's own."""
+        return {name: value for name, value in self.values.items() if name not in MEANT}
 
     def labels(self) -> tuple[str, ...]:
         """Column ``labels``: a list of names, or one string of them separated by ";".
@@ -131,3 +140,34 @@ def _read_parquet(path: Path) -> Iterator[Record]:
         for values in batch.to_pylist():
             line += 1
             yield Record(line, values)
+
+
+def own_schema(path: Path, rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """Names and types of the user's columns of a table.
+
+    A Parquet file says its types; of others each is what holds all values. A column without
+    any value is left out.
+
+    Raises
+    ------
+    SourceError
+        If a column's values are of several types.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".parquet":
+        return pa.schema([field for field in pq.read_schema(path) if field.name not in MEANT])
+    fields = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        try:
+            found = pa.array([row.get(name) for row in rows]).type
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise SourceError(
+                f"column {name!r} of {path} has values of several types ({error})",
+                "one type a column",
+                "Make them all numbers or all texts, or leave the column out.",
+            ) from error
+        if not pa.types.is_null(found):
+            fields.append(pa.field(name, found))
+    return pa.schema(fields)

@@ -37,9 +37,17 @@ def base_schema(ids: IdKind) -> pa.Schema:
     )
 
 
-def items_table(items: Sequence[Item], modality: Modality) -> pa.Table:
-    """Rows of items, in their order; ids are strings."""
-    return pa.Table.from_pydict(
+def items_table(
+    items: Sequence[Item], modality: Modality, own: pa.Schema | None = None
+) -> pa.Table:
+    """Rows of items, in their order; ids are strings, and ``own`` are the users' columns.
+
+    Raises
+    ------
+    RowsError
+        If a user's column has a name or type that a store cannot take.
+    """
+    table = pa.Table.from_pydict(
         {
             "id": [item.id for item in items],
             "modality": _modalities(modality, len(items)),
@@ -49,6 +57,11 @@ def items_table(items: Sequence[Item], modality: Modality) -> pa.Table:
         },
         schema=base_schema("string"),
     )
+    for field in own or ():
+        values = [item.columns.get(field.name) for item in items]
+        table = table.append_column(field, pa.array(values, field.type))
+    _check_own(table)
+    return table
 
 
 def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
@@ -79,13 +92,7 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
             "the users' keys in it",
             "Name the column of keys id.",
         )
-    taken = [name for name in table.column_names if name in RESERVED]
-    if taken or len(set(table.column_names)) < table.num_columns:
-        raise RowsError(
-            f"the rows have columns {', '.join(map(repr, table.column_names))}",
-            f"each name once, and none of {', '.join(RESERVED)}",
-            "Rename columns.",
-        )
+    _check_own(table)
     schema = base_schema(ids)
     absent = {
         "modality": _modalities(modality, n),
@@ -104,7 +111,6 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
         raise RowsError("the rows have other modalities", f"{modality!r} alone", _REMEDY)
     own = [name for name in table.column_names if name not in schema.names]
     for name in own:
-        _check_type(name, table.schema.field(name).type)
         schema = schema.append(table.schema.field(name).remove_metadata())
         columns.append(table.column(name))
     return pa.Table.from_arrays(columns, schema=schema)
@@ -170,16 +176,24 @@ def ids_array(ids: Sequence[Any] | pa.Array, kind: IdKind) -> pa.Array:
     return made
 
 
-def _check_type(name: str, type: pa.DataType) -> None:
-    """Refuse a type that can be stored but not taken from: Arrow has no kernel for some."""
-    try:
-        pa.array([], type).take(pa.array([], pa.int64()))
-    except pa.ArrowNotImplementedError as error:
+def _check_own(table: pa.Table) -> None:
+    """Refuse columns by name, and types that can be stored but not taken from."""
+    names = table.column_names
+    if set(names) & set(RESERVED) or len(set(names)) < len(names):
         raise RowsError(
-            f"column {name!r} is of type {type}, from which Arrow cannot take rows",
-            "a type that it can take from",
-            "Cast the column: a string_view to large_string, for example.",
-        ) from error
+            f"the rows have columns {', '.join(map(repr, names))}",
+            f"each name once, and none of {', '.join(RESERVED)}",
+            "Rename columns.",
+        )
+    for field in table.schema:
+        try:
+            pa.array([], field.type).take(pa.array([], pa.int64()))
+        except pa.ArrowNotImplementedError as error:
+            raise RowsError(
+                f"column {field.name!r} is of type {field.type}, from which Arrow takes no rows",
+                "a type that it can take from",
+                "Cast the column: a string_view to large_string, for example.",
+            ) from error
 
 
 def own_columns(schema: pa.Schema) -> pa.Schema:

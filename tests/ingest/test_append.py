@@ -1,10 +1,13 @@
 """Several sources in one store."""
 
+import datetime
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ssah_index.errors import DuplicateIdError, EncoderError, SourceError, SpecError
+from ssah_index.errors import DuplicateIdError, EncoderError, RowsError, SourceError, SpecError
 from ssah_index.ingest import BuildSpec, append, build, open_reader
 from ssah_index.store import Store, verify
 from tests.conftest import HashEncoder
@@ -107,3 +110,31 @@ def test_what_does_not_fit_is_refused(store, tmp_path):
     )
     with pytest.raises(SpecError, match="int64"):
         append(more, numbered, HashEncoder())
+
+
+def test_columns_of_tables_come_along(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [{"id": f"t{i}", "text": f"x {i}", "n": i, "none": None} for i in range(10)]
+    lines[6]["n"] = None
+    path.write_text("\n".join(map(json.dumps, lines)))
+    build(open_reader(path), tmp_path / "s.ssah", HashEncoder(), spec=SPEC)
+    store = Store.open(tmp_path / "s.ssah")
+    day = datetime.date(2026, 1, 2)
+    table = {"id": ["t20"], "text": ["y"], "n": [7], "day": [day], "tags": [["a"]]}
+    pq.write_table(pa.table(table), tmp_path / "b.parquet")
+    append(open_reader(tmp_path / "b.parquet"), store, HashEncoder(), spec=SPEC)
+    snapshot = store.snapshot()
+    assert snapshot.schema.names[5:] == ["n", "day", "tags"]
+    assert snapshot.schema.field("day").type == pa.date32()
+    taken = snapshot.take(snapshot.find(["t3", "t6", "t20"]), ["n", "day", "tags"]).to_pydict()
+    assert taken == {"n": [3, None, 7], "day": [None, None, day], "tags": [None, None, ["a"]]}
+
+
+def test_columns_of_several_types_or_reserved_names_are_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n')
+    with pytest.raises(SourceError, match=r"column .n. of .* has values of several types"):
+        build(open_reader(path), tmp_path / "s.ssah", HashEncoder())
+    path.write_text('{"text": "a", "distance": 1}\n')
+    with pytest.raises(RowsError, match="none of code, row, distance"):
+        build(open_reader(path), tmp_path / "r.ssah", HashEncoder())

@@ -110,6 +110,7 @@ def resolve(
     deleted = {segment.entry.folder: segment.deleted for segment in (*known, *new)}
     before = sum(map(len, deleted.values()))
     earlier = list(known)
+    clashing: list[object] = []
     for segment in new:
         for other in earlier:
             if other.entry.modality != segment.entry.modality or not other.live:
@@ -117,11 +118,14 @@ def resolve(
             own, others = segment.rows.ids.meet(other.rows.ids)
             both = _alive(own, deleted[segment.entry.folder])
             both &= _alive(others, deleted[other.entry.folder])
-            if policy == "error" and both.any():
-                raise refuse(segment.rows.ids.take(own[both]).to_pylist(), "in the store already")
+            if policy == "error":
+                clashing += segment.rows.ids.take(own[both]).to_pylist() if both.any() else []
+                continue
             loser, rows = (segment, own) if policy == "skip" else (other, others)
             deleted[loser.entry.folder] = deleted[loser.entry.folder] | BitMap(rows[both])
         earlier.append(segment)
+    if clashing:
+        raise refuse(clashing, "in the store already")
     originals = {segment.entry.folder: segment.deleted for segment in (*known, *new)}
     changed = {f: rows for f, rows in deleted.items() if len(rows) > len(originals[f])}
     return changed, sum(map(len, deleted.values())) - before

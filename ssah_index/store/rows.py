@@ -108,13 +108,16 @@ class Ids:
             there, here = other.meet(self)
             return here, there
         first = np.searchsorted(other.hashes, self.hashes, "left")
-        counts = np.searchsorted(other.hashes, self.hashes, "right") - first
-        owner = np.repeat(np.arange(len(self.hashes)), counts)
+        inside = first < len(other.hashes)
+        inside[inside] = other.hashes[first[inside]] == self.hashes[inside]
+        if not inside.any():
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        own, first = np.flatnonzero(inside), first[inside]
+        counts = np.searchsorted(other.hashes, self.hashes[own], "right") - first
+        owner = np.repeat(np.arange(len(own)), counts)
         within = np.arange(len(owner)) - np.repeat(counts.cumsum() - counts, counts)
-        here = self.order[owner].astype(np.int64)
+        here = self.order[own[owner]].astype(np.int64)
         there = other.order[first[owner] + within].astype(np.int64)
-        if not len(here):
-            return here, there
         same = pc.equal(self.take(here), other.take(there)).to_numpy(zero_copy_only=False)
         keep = same.astype(np.bool_)
         return here[keep], there[keep]

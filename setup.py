@@ -23,7 +23,13 @@ EXTRAS = {
     "serve": ["fastapi>=0.115", "uvicorn>=0.32", "orjson>=3.10", "prometheus-client>=0.21"],
     "cluster": ["ray>=2.40"],
 }
-EXTRAS["peers"] = [*EXTRAS["faiss"], "numkong>=7.8", "usearch>=2.26"]
+EXTRAS["peers"] = [
+    *EXTRAS["faiss"],
+    "deltalake>=1.6",
+    "numkong>=7.8",
+    "pylance>=14.0",
+    "usearch>=2.26",
+]
 EXTRAS["demo"] = [*EXTRAS["train"], *EXTRAS["images"], "mkdocs-material==9.8.1"]
 EXTRAS["dev"] = [
     *EXTRAS["demo"],

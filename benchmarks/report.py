@@ -15,6 +15,8 @@ from benchmarks.encoder_report import TITLES, encoders
 from benchmarks.machine import RESULTS
 from benchmarks.search import FILE as SEARCH
 from benchmarks.search_report import plot, search
+from benchmarks.store import FILE as STORE
+from benchmarks.store_report import store
 from benchmarks.torture import FILE as TORTURE
 from benchmarks.torture import torture
 
@@ -61,6 +63,7 @@ def render(text: str) -> str:
         "demo": demo(figures),
         "encoders": encoders(cells),
         "search": search(kept(SEARCH)),
+        "store": store(json.loads(STORE.read_text("utf-8"))),
         "torture": torture(json.loads(TORTURE.read_text())),
     }
     for name, block in blocks.items():

@@ -1,12 +1,17 @@
-"""Cells of the encoders' tables are kept, replaced, scored and shown."""
+"""Cells of tables are kept, replaced, scored and shown; contenders do what is timed."""
 
+import json
+import os
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from benchmarks import store_peers, store_rows, store_steps
 from benchmarks.cells import is_done, keep, kept
+from benchmarks.child import in_child
 from benchmarks.contenders import CONTENDERS, ORDERED
 from benchmarks.encoder_data import Pairs
 from benchmarks.encoder_report import encoders
@@ -14,6 +19,8 @@ from benchmarks.encoder_rows import TRAINED, options_of, row_names
 from benchmarks.encoders import run_cell
 from benchmarks.search import GROUPS, KEY, Task, codes_of, measure, queries_of
 from benchmarks.search_report import limit_ms, search
+from benchmarks.store import keep as keep_store
+from benchmarks.store_report import store
 from encoders.splits import make_split
 from tests import naive
 
@@ -177,3 +184,70 @@ def test_a_table_of_searches_shows_ratios_and_what_is_left_out():
     assert "| ours | of the limit | faiss heap |" in text
     assert "| 4 | 50% | 10 (2.5x) |" in text
     assert "usearch" not in text
+
+
+def test_stored_rows_are_a_function_of_their_number():
+    (whole,) = store_rows.batches(300, 300)
+    parts = list(store_rows.batches(200, 64, first=100))
+    assert pa.concat_batches(parts).equals(whole.slice(100))
+    assert len(set(whole.column("id").to_pylist())) == 300
+    assert {len(text) for text in whole.column("text").to_pylist()} == {store_rows.TEXT_BYTES}
+    assert (store_rows.codes_of(whole)[7].tobytes()) == whole.column("code")[7].as_py()
+    numbers = np.array([5, 250, 7])
+    found = pa.Table.from_batches([whole]).take(numbers)
+    assert store_rows.same_rows(found, numbers)
+    assert not store_rows.same_rows(found, numbers + 1)
+
+
+@pytest.mark.parametrize("name", store_peers.CONTENDERS)
+def test_every_keeper_of_rows_does_what_is_timed(name, tmp_path):
+    for package in store_peers.CONTENDERS[name].packages:
+        pytest.importorskip({"pylance": "lance"}.get(package, package))
+    table = tmp_path / "table"
+    made = store_steps.written(name, table, 5000)
+    assert made["bytes_a_row"] > 30
+    store_steps.indexed(name, table, 5000)
+    warm = store_steps.looked_up(name, table, 5000)
+    assert set(warm["find"]) == {"10", "100", "1000"}
+    assert ("take" in warm) == (name != "delta")
+    assert store_steps.committed(name, tmp_path / "few", 20)["count"] == 20
+    few = tmp_path / "few" / "0"
+    assert store_steps.looked_up_cold(name, table, few, 5000, "find", 10, 0)["ms"] > 0
+    assert store_steps.grown(name, tmp_path / "grown", 12)["open_ms"] > 0
+
+
+def test_our_ways_of_writing_rows_keep_the_same(tmp_path):
+    store_steps.written("ours", tmp_path / "staged", 3000, "stage")
+    assert store_steps.looked_up("ours", tmp_path / "staged", 3000)["take"]["10"] > 0
+    assert store_steps.parts(tmp_path / "parts", 10)["publish"]["count"] == 10
+
+
+def test_a_step_that_ends_its_process_is_left_out_and_one_that_fails_is_an_error():
+    assert "left_out" in in_child(os._exit, 1, 3)
+    with pytest.raises(RuntimeError, match="a step failed"):
+        in_child(int, 1, "no number")
+
+
+def test_the_stores_tables_say_who_is_durable_and_what_is_missing(tmp_path):
+    commit = {"p50_ms": 2.0, "p99_ms": 9.0, "count": 300}
+    written = {"s": 2.0, "bytes_a_row": 90.0, "peak_mb": 100.0, "files_mb": 1.0}
+    own = {
+        "durable": True, "unique": True, "commit": commit, "append": written, "index": written,
+        "opened": {"10": {"open_ms": 0.25, "commit": commit}},
+        "warm": {"take": {"10": 1.5}, "peak_mb": 5.0, "files_mb": 4.0},
+        "cold": {"take": {"10": {"ms": 30.0, "open_ms": 1.0}}},
+    }  # fmt: skip
+    late = {**own, "durable": False, "unique": False, "append": {"left_out": "too slow"}}
+    figures = {
+        "machine": {**MACHINE, "commit": "c", "date": "d"},
+        "rows": 10**6,
+        "cores": 2,
+        "conditions": {"generator": {"s": 1.0}, "flush": commit},
+        "contenders": {"ours": own, "delta": late},
+    }
+    keep_store(figures, tmp_path / "made" / "store.json")
+    text = store(json.loads((tmp_path / "made" / "store.json").read_text()))
+    assert "| ours | 500,000 | 0.033 | yes | yes | within | 90 | 100 |" in text
+    assert "| delta | too slow |" in text
+    assert "| position | 10 | 1.5 / 30 | 1.5 / 30 |" in text
+    assert "| position | 100 | - | - |" in text

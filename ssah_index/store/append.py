@@ -118,7 +118,12 @@ def append(
         for number, (some, part) in enumerate(_cut(packed, table)):
             part_name = f"{name}-{number:06d}" if number else name
             entry = stage_segment(
-                store.place, part_name, modality, some, part, fingerprint=store.format.encoder
+                store.place,
+                part_name,
+                modality,
+                some,
+                part,
+                fingerprint=store.format.encoder,
             )
             entries.append(entry)
         committed = store.commit(entries, on_duplicate)

@@ -96,9 +96,9 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
     schema = base_schema(ids)
     absent = {
         "modality": _modalities(modality, n),
-        "source": pa.array([""] * n, pa.string()),
+        "source": pa.repeat(pa.scalar("", pa.string()), n),
         "text": pa.nulls(n, pa.large_string()),
-        "labels": pa.array([[]] * n, pa.list_(pa.string())),
+        "labels": pa.ListArray.from_arrays(np.zeros(n + 1, np.int32), pa.array([], pa.string())),
     }
     columns = [
         _cast(table.column(field.name), field) if field.name in table.column_names

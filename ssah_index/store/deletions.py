@@ -14,7 +14,7 @@ import xxhash
 from pyroaring import BitMap
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, fsync_folder, make_folder, write_file, writing
+from ssah_index.store.files import Seal, make_folder, sync, write_file, writing
 from ssah_index.store.place import RESTORE, Place
 
 FOLDER = "deletions"
@@ -70,7 +70,7 @@ def write_deletions(place: Place, deleted: Mapping[str, BitMap]) -> dict[str, De
             entries[segment] = DeletionEntry(
                 file=name, rows=len(rows), size=seal.size, xxh3=seal.xxh3
             )
-        fsync_folder(folder)
+        sync([*(place.root / entry.path for entry in entries.values()), folder])
     place.keep([entry.path for entry in entries.values()])
     return entries
 

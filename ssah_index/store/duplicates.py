@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.errors import DuplicateIdError, SpecError
+from ssah_index.store.rows import hash_ids
 from ssah_index.store.segment import Segment
 
 Policy = Literal["error", "skip", "replace"]
@@ -66,19 +67,20 @@ def once(ids: pa.Array, policy: Policy) -> NDArray[np.bool_]:
     DuplicateIdError
         If an id comes twice and that is an error.
     """
-    encoded = ids.dictionary_encode()
-    first = np.full(len(encoded.dictionary), -1, np.int64)
-    positions = np.arange(len(ids))
-    numbers = encoded.indices.to_numpy()
-    # Of several values for one place, NumPy keeps the last.
-    if policy == "replace":
-        first[numbers] = positions
-    else:
-        first[numbers[::-1]] = positions[::-1]
-    keep = np.zeros(len(ids), np.bool_)
-    keep[first] = True
+    keep = np.ones(len(ids), np.bool_)
+    hashes = hash_ids(ids)
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    # Rows whose hash another row has: none, as a rule, and the ids need not be looked at.
+    suspects = np.flatnonzero(np.isin(hashes, twice)) if len(twice) else np.empty(0, np.int64)
+    last: dict[object, int] = {}
+    for row, key in zip(suspects.tolist(), ids.take(suspects).to_pylist(), strict=True):
+        if key in last:
+            keep[last[key] if policy == "replace" else row] = False
+        if policy == "replace" or key not in last:
+            last[key] = row
     if policy == "error" and not keep.all():
-        raise refuse(ids.filter(pa.array(~keep)).to_pylist(), "twice among the new rows")
+        raise refuse(ids.filter(~keep).to_pylist(), "twice among the new rows")
     return keep
 
 

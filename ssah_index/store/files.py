@@ -12,9 +12,11 @@ import errno
 import mmap
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
 
@@ -39,6 +41,10 @@ _CAUSES = {
 }
 
 
+THREADS = 16
+"""Requests that a disk is given at a time."""
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 GONE = (
     "If gc has removed it since the snapshot was opened, refresh the reader; "
     "otherwise restore it from a copy, or run: ssah-index repair STORE"
@@ -76,13 +82,28 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def fsync_folder(path: Path) -> None:
-    """Make the names inside a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def sync(paths: Iterable[Path]) -> None:
+    """Make files, and the names inside folders, durable.
+
+    From several threads, since a journal that is asked by many at once commits for all of
+    them: on ext4, 13 files and folders of a segment take a sixth of the time that they take
+    one after the other.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(_sync, paths))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make a new folder durable, with all that is in it and its own name."""
+    sync([*folder.rglob("*"), folder, folder.absolute().parent])
 
 
 def make_folder(path: Path) -> None:
@@ -90,11 +111,11 @@ def make_folder(path: Path) -> None:
     missing = [p for p in (path, *path.parents) if not p.exists()]
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
-        fsync_folder(folder.parent)
+    sync(folder.parent for folder in missing)
 
 
 def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
-    """Write a new file in one pass and fsync it; its folder is the caller's to fsync."""
+    """Write a new file in one pass; it and its folder are the caller's to `sync`."""
     digest, size = xxhash.xxh3_64(), 0
     with path.open("xb", buffering=0) as file:
         for part in parts:
@@ -103,7 +124,6 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> Seal:
             size += len(view)
             while view:
                 view = view[file.write(view) :]
-        os.fsync(file.fileno())
     return Seal(size, digest.hexdigest())
 
 
@@ -148,14 +168,23 @@ def map_file(path: Path, advice: int) -> mmap.mmap | bytes:
     return mapped
 
 
+def at_once(do: Callable[[_T], _R], pieces: Sequence[_T]) -> list[_R]:
+    """Do what reads mapped files piece by piece, from several threads where there are several:
+    pages that are not in memory are then waited for together, not one after the other.
+    """
+    if len(pieces) < 2:
+        return [do(piece) for piece in pieces]
+    with ThreadPoolExecutor(min(len(pieces), THREADS)) as pool:
+        return list(pool.map(do, pieces))
+
+
 def seal_file(path: Path) -> Seal:
-    """Fsync a file that a library wrote, and seal it."""
+    """Seal a file that a library wrote."""
     digest, size = xxhash.xxh3_64(), 0
     with path.open("rb") as file:
         while part := file.read(1 << 22):
             digest.update(part)
             size += len(part)
-        os.fsync(file.fileno())
     return Seal(size, digest.hexdigest())
 
 
@@ -164,10 +193,11 @@ def publish_file(path: Path, content: bytes) -> bool:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         write_file(temporary, [content])
+        _sync(temporary)
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
         temporary.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+    _sync(path.parent)
     return True

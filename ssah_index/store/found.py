@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ssah_index.store.files import Seal, fsync_folder, make_folder, seal_file, write_file, writing
+from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
 from ssah_index.store.format import FORMAT, Format
 from ssah_index.store.manifest import FOLDER as MANIFESTS
 from ssah_index.store.place import Place
@@ -29,13 +29,13 @@ def found_store(
     try:
         with writing(place.root):
             for name in (MANIFESTS, SEGMENTS):
-                make_folder(temporary / name)
+                (temporary / name).mkdir(parents=True)
             if save_encoder is not None:
                 (temporary / "encoder").mkdir()
                 save_encoder(temporary / "encoder")
                 made = replace(made, files=_seal_tree(temporary, "encoder"))
             write_file(temporary / FORMAT, [made.to_bytes()])
-            fsync_folder(temporary)
+            sync_tree(temporary)
             place.found(temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -43,13 +43,6 @@ def found_store(
 
 
 def _seal_tree(root: Path, name: str) -> dict[str, Seal]:
-    """Make files that someone else wrote durable; their seals, by path below ``root``."""
-    folder = root / name
-    seals = {}
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            fsync_folder(path)
-        else:
-            seals[path.relative_to(root).as_posix()] = seal_file(path)
-    fsync_folder(folder)
-    return seals
+    """Seals of files that someone else wrote, by path below ``root``."""
+    files = sorted(path for path in (root / name).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): seal_file(path) for path in files}

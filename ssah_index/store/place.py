@@ -18,10 +18,10 @@ from typing import Protocol
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError
 from ssah_index.store.files import (
     Seal,
-    fsync_folder,
     make_folder,
     publish_file,
     rename_folder,
+    sync,
     writing,
 )
 
@@ -180,8 +180,7 @@ class Folder:
             paths = [self.root / name for name in names]
             for path in paths:
                 path.unlink(missing_ok=True)
-            for folder in {path.parent for path in paths}:
-                fsync_folder(folder)
+            sync({path.parent for path in paths})
 
     def remove_folder(self, name: str) -> None:
         shutil.rmtree(self.root / name, ignore_errors=True)
@@ -193,8 +192,7 @@ class Folder:
                 make_folder(target.parent)
                 with contextlib.suppress(FileNotFoundError):
                     (self.root / name).rename(target)
-                    fsync_folder(target.parent)
-                    fsync_folder((self.root / name).parent)
+                    sync([target.parent, (self.root / name).parent])
 
     def found(self, folder: Path) -> None:
         try:
@@ -205,7 +203,7 @@ class Folder:
                 "a path that is free",
                 "Choose another path, or remove what is there.",
             ) from None
-        fsync_folder(self.root.absolute().parent)
+        sync([self.root.absolute().parent])
 
 
 @contextlib.contextmanager

@@ -20,10 +20,14 @@ import xxhash
 from numpy.typing import NDArray
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, map_file, seal_file, write_file
+from ssah_index.store.files import Seal, at_once, map_file, seal_file, write_file
 from ssah_index.store.place import RESTORE
 
 BATCH_ROWS = 1 << 20
+SPARSE = 1024
+"""Rows for each id that is looked up, from which interpolation pays."""
+TAKE_ROWS = 32
+"""Rows that a thread takes at a time."""
 ROWS = "rows.arrow"
 ID_HASH = "idhash.u64"
 ID_ROW = "idrow.u32"
@@ -52,12 +56,11 @@ def write_rows(folder: Path, table: pa.Table) -> dict[str, Seal]:
         for start in range(0, table.num_rows, BATCH_ROWS):
             # Readers find a row's batch by division, so each but the last must be full.
             writer.write_table(table.slice(start, BATCH_ROWS).combine_chunks())
-    hashes = hash_ids(combined(table.column("id")))
-    order = np.argsort(hashes, kind="stable").astype("<u4")
+    ids = Ids.of(combined(table.column("id")))
     return {
         ROWS: seal_file(path),
-        ID_HASH: write_file(folder / ID_HASH, [hashes[order].astype("<u8").tobytes()]),
-        ID_ROW: write_file(folder / ID_ROW, [order.tobytes()]),
+        ID_HASH: write_file(folder / ID_HASH, [ids.hashes.astype("<u8").tobytes()]),
+        ID_ROW: write_file(folder / ID_ROW, [ids.order.astype("<u4").tobytes()]),
     }
 
 
@@ -65,6 +68,39 @@ def combined(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def search_uniform(hashes: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """What np.searchsorted gives, by interpolation where few are wanted out of very many.
+
+    Hashes are spread evenly, so that a guess is some pages off and the next one lies in the
+    right page: two or three pages of a mapped file are read for each, where halving would
+    read one at almost every step.
+    """
+    n = len(hashes)
+    if n < SPARSE * len(wanted) or n < SPARSE:
+        return np.searchsorted(hashes, wanted)
+    density = n / 2.0**64
+    place = wanted.astype(np.float64) * density
+    for _ in range(2):
+        at = np.clip(place, 0, n - 1).astype(np.int64)
+        place = at + (wanted.astype(np.float64) - hashes[at].astype(np.float64)) * density
+    at = np.clip(place, 0, n - 1).astype(np.int64)
+    low, high, width = at.copy(), at.copy(), 32
+    # Widen until low lies before the place and high at it or behind.
+    while True:
+        early = (low > 0) & (hashes[low] >= wanted)
+        late = (high < n) & (hashes[np.minimum(high, n - 1)] < wanted)
+        if not (early.any() or late.any()):
+            break
+        low = np.where(early, np.maximum(low - width, 0), low)
+        high = np.where(late, np.minimum(high + width, n), high)
+        width *= 2
+    while (low < high).any():
+        middle = (low + high) // 2
+        less = (low < high) & (hashes[np.minimum(middle, n - 1)] < wanted)
+        low, high = np.where(less, middle + 1, low), np.where(less, high, np.minimum(high, middle))
+    return low
 
 
 class Ids:
@@ -94,7 +130,7 @@ class Ids:
     def of(cls, ids: pa.Array) -> Ids:
         """The side of an array of ids."""
         hashes = hash_ids(ids)
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes)
         return cls(hashes[order], order, lambda positions: ids.take(pa.array(positions)))
 
     def meet(self, other: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -107,7 +143,7 @@ class Ids:
         if len(self.hashes) > len(other.hashes):
             there, here = other.meet(self)
             return here, there
-        first = np.searchsorted(other.hashes, self.hashes, "left")
+        first = search_uniform(other.hashes, self.hashes)
         inside = first < len(other.hashes)
         inside[inside] = other.hashes[first[inside]] == self.hashes[inside]
         if not inside.any():
@@ -168,11 +204,16 @@ class Rows:
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         batches = ordered // BATCH_ROWS
-        taken = []
+
+        def take(piece: tuple[pa.RecordBatch, NDArray[np.int64]]) -> pa.RecordBatch:
+            return piece[0].take(pa.array(piece[1] % BATCH_ROWS))
+
+        pieces = []
         for number in np.unique(batches):
             batch = _conformed(self._reader.get_batch(int(number)), schema)
-            taken.append(batch.take(pa.array(ordered[batches == number] % BATCH_ROWS)))
-        table = pa.Table.from_batches(taken, schema=schema).unify_dictionaries()
+            own = ordered[batches == number]
+            pieces += [(batch, own[i : i + TAKE_ROWS]) for i in range(0, len(own), TAKE_ROWS)]
+        table = pa.Table.from_batches(at_once(take, pieces), schema=schema).unify_dictionaries()
         return table.combine_chunks().take(pa.array(np.argsort(order, kind="stable")))
 
     def filter(self, keep: NDArray[np.bool_], columns: Sequence[pa.Field]) -> pa.Table:

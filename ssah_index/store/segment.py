@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from pyroaring import BitMap
 
 from ssah_index.codes import to_words
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import GONE, Seal
+from ssah_index.store.files import GONE, Seal, at_once
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import RESTORE, Place
 from ssah_index.store.rows import Ids, Rows
@@ -26,6 +27,8 @@ from ssah_index.types import Codes, Failure, Words
 SEGMENTS = "segments"
 SUMMARY = "segment.json"
 LEDGER = "failed.parquet"
+LOOK_UP_ROWS = 32
+"""Codes that a thread takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,21 @@ class SegmentFiles:
 
     @property
     def codes(self) -> Codes:
-        """uint8 (n, nbytes), mapped read-only."""
+        """uint8 (n, nbytes), mapped read-only, for a scan."""
         return self._mapped[0]
+
+    @cached_property
+    def _scattered(self) -> Codes:
+        """The same in a map of its own: to read ahead would fetch a hundred times too much."""
+        folder = self._bring("codes/")
+        return read_codes(folder, self.entry.rows, self._nbytes, mmap.MADV_RANDOM)[0]
+
+    def look_up(self, rows: NDArray[np.int64]) -> Codes:
+        """Codes of a few rows, uint8 (m, nbytes)."""
+        codes = self._scattered
+        pieces = [rows[i : i + LOOK_UP_ROWS] for i in range(0, len(rows), LOOK_UP_ROWS)]
+        parts = at_once(lambda some: codes.take(some, axis=0), pieces)
+        return np.concatenate([np.empty((0, self._nbytes), np.uint8), *parts])
 
     @cached_property
     def words(self) -> Words:

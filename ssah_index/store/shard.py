@@ -20,7 +20,7 @@ import google_crc32c
 import numpy as np
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, fsync_folder, make_folder, map_file, write_file
+from ssah_index.store.files import Seal, map_file, write_file
 from ssah_index.store.place import RESTORE
 from ssah_index.types import Codes
 
@@ -66,14 +66,12 @@ def write_codes(folder: Path, codes: Codes) -> tuple[dict[str, Seal], list[int]]
         yield index.tobytes()
         yield struct.pack("<I", google_crc32c.value(index.tobytes()))
 
-    make_folder(folder / "codes")
+    (folder / "codes").mkdir(parents=True)
     metadata = json.dumps(_metadata(n, nbytes, step, chunks), indent=1).encode()
     seals = {"codes/zarr.json": write_file(folder / "codes/zarr.json", [metadata])}
     if n:  # an array without rows has no chunk, hence no shard
-        make_folder(folder / "codes/c/0")
+        (folder / SHARD).parent.mkdir(parents=True)
         seals[SHARD] = write_file(folder / SHARD, parts())
-        fsync_folder(folder / "codes/c/0")
-    fsync_folder(folder / "codes")
     return seals, checksums
 
 
@@ -102,7 +100,9 @@ def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
     }
 
 
-def read_codes(folder: Path, n: int, nbytes: int) -> tuple[Codes, Prefetch]:
+def read_codes(
+    folder: Path, n: int, nbytes: int, advice: int = mmap.MADV_SEQUENTIAL
+) -> tuple[Codes, Prefetch]:
     """Map the codes of a segment; nothing is read until it is touched.
 
     Sizes must have been checked: touching a map behind a cut file ends the process.
@@ -124,7 +124,7 @@ def read_codes(folder: Path, n: int, nbytes: int) -> tuple[Codes, Prefetch]:
     if not n:
         return np.empty((0, nbytes), np.uint8), _nothing
     path = folder / SHARD
-    mapped = map_file(path, mmap.MADV_SEQUENTIAL)
+    mapped = map_file(path, advice)
     try:
         metadata = json.loads((folder / "codes/zarr.json").read_bytes())
         step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]

@@ -20,7 +20,7 @@ from ssah_index.store.manifest import Manifest, SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
 from ssah_index.store.segment import Segment, SegmentFiles
-from ssah_index.types import Bitmap, Failure, Modality
+from ssah_index.types import Bitmap, Codes, Failure, Modality
 
 
 class Snapshot:
@@ -150,6 +150,21 @@ class Snapshot:
             parts.append(segment.rows.take(local, fields))
         table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
         return table.take(pa.array(np.argsort(order, kind="stable")))
+
+    def codes(self, rows: NDArray[np.int64]) -> Codes:
+        """Codes by position in the snapshot, uint8 (m, nbytes), in the order asked for.
+
+        Raises
+        ------
+        QueryError
+            If a row is not there.
+        """
+        owners = self._owners(rows)
+        found = np.empty((len(rows), self.nbytes), np.uint8)
+        for number in np.unique(owners):
+            segment, own = self.segments[number], owners == number
+            found[own] = segment.files.look_up(rows[own] - segment.first_row)
+        return found
 
     def local_rows(self, rows: NDArray[np.int64]) -> dict[str, BitMap]:
         """Rows as positions in their segments, by the segment's folder.

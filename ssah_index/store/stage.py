@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ssah_index.errors import CodeError, SsahError
-from ssah_index.store.files import Seal, fsync_folder, make_folder, seal_file, write_file, writing
+from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import write_rows
@@ -83,7 +83,7 @@ def stage_segment(
     below = f"{SEGMENTS}/{folder.name}"
     try:
         with writing(folder):
-            make_folder(folder)
+            folder.mkdir(parents=True)
             seals, checksums = _write_data(folder, modality, codes, table, failures)
             about = {
                 "modality": modality,
@@ -94,8 +94,7 @@ def stage_segment(
                 "encoder": fingerprint,
             }
             seals[SUMMARY] = _write_summary(folder, about, seals, checksums)
-            fsync_folder(folder)
-            fsync_folder(folder.parent)
+            sync_tree(folder)
         place.keep([f"{below}/{path}" for path in sorted(seals)])
     except BaseException:
         # No manifest names the folder, so no reader can have met it.

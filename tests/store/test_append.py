@@ -248,3 +248,12 @@ def test_writers_of_the_same_ids_leave_each_once(store):
     assert set(values(store, "image").values()) == {1}
     assert store.snapshot().live == 40
     assert verify(store) == []
+
+
+def test_codes_are_looked_up_by_row(store):
+    store.append(codes(100), {"id": [f"a{i}" for i in range(100)]})
+    store.append(codes(100, 2), {"id": [f"b{i}" for i in range(100)]}, "text")
+    rows = np.random.default_rng(1).integers(0, 200, 150)
+    found = store.snapshot().codes(rows)
+    np.testing.assert_array_equal(found, np.concatenate([codes(100), codes(100, 2)])[rows])
+    assert store.snapshot().codes(np.empty(0, np.int64)).shape == (0, 8)

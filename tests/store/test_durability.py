@@ -19,7 +19,21 @@ append(store, "new", random_codes(1, 300, 64))
 store.delete(["new-3"])
 print("acknowledged", flush=True)
 """
-CALL = re.compile(r"^(?:\[pid +\d+\] |\d+ +)?(\w+)\((.*)\) += +(-?\d+)")
+CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += +(-?\d+)")
+BEGUN = re.compile(r"^(\d+) +(\w+\(.*) <unfinished \.\.\.>$")
+ENDED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
+
+
+def whole_lines(lines):
+    """Calls at the moment they end; strace cuts those in two that others cross."""
+    begun = {}
+    for line in lines:
+        if start := BEGUN.match(line):
+            begun[start[1]] = start[2]
+        elif end := ENDED.match(line):
+            yield f"{end[1]} {begun.pop(end[1])}{end[2]}"
+        else:
+            yield line
 
 
 def calls_of(path, log):
@@ -31,7 +45,7 @@ def calls_of(path, log):
     ]
     run = [*command, *traced, sys.executable, "-c", SCRIPT, str(path)]
     subprocess.run(run, check=True, capture_output=True, timeout=120)
-    for line in log.read_text().splitlines():
+    for line in whole_lines(log.read_text().splitlines()):
         found = CALL.match(line)
         if not found or int(found[3]) < 0:
             continue

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ class Faults:
 
     def __init__(self, monkeypatch, failing=None, number=errno.ENOSPC):
         self.count, self.failing, self.number = 0, failing, number
+        self.lock = threading.Lock()
         for name in CALLS:
             monkeypatch.setattr(os, name, self._wrapped(getattr(os, name)))
         faults, opened = self, Path.open
@@ -39,8 +41,10 @@ class Faults:
         monkeypatch.setattr(Path, "open", open_path)
 
     def step(self):
-        self.count += 1
-        if self.count == self.failing:
+        with self.lock:  # files are flushed from several threads
+            self.count += 1
+            fails = self.count == self.failing
+        if fails:
             raise OSError(self.number, os.strerror(self.number))
 
     def _wrapped(self, call):

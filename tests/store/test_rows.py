@@ -76,3 +76,22 @@ def test_an_empty_segment_has_empty_rows(tmp_path):
     empty = Rows(tmp_path)
     assert len(empty) == 0
     assert find(empty, ["a"]) == []
+
+
+@pytest.mark.parametrize("spread", ["even", "low", "ends", "equal"])
+def test_interpolation_finds_what_halving_finds(monkeypatch, spread):
+    monkeypatch.setattr(rows_module, "SPARSE", 4)
+    random = np.random.default_rng(3)
+    hashes = {
+        "even": random.integers(0, 2**64, 5000, dtype=np.uint64),
+        "low": random.integers(0, 2**40, 5000, dtype=np.uint64),
+        "ends": np.concatenate(
+            [np.arange(2500, dtype=np.uint64), 2**64 - 1 - np.arange(2500, dtype=np.uint64)]
+        ),
+        "equal": np.full(5000, 2**63, np.uint64),
+    }[spread].astype(np.uint64)
+    hashes.sort()
+    edges = np.array([0, 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1], np.uint64)
+    for wanted in (edges, hashes[::50], random.integers(0, 2**64, 1000, dtype=np.uint64)):
+        found = rows_module.search_uniform(hashes, np.sort(wanted))
+        np.testing.assert_array_equal(found, np.searchsorted(hashes, np.sort(wanted)))

@@ -32,6 +32,21 @@ def command(store: str, failures: bool) -> None:
         "deleted": len(snapshot) - snapshot.live,
         "failed": sum(segment.entry.failed for segment in snapshot.segments),
         "segments": len(snapshot.segments),
+        "indexes": [
+            {
+                "kind": index.entry.kind,
+                "modality": index.entry.modality,
+                "rows": sum(
+                    s.entry.rows
+                    for s in snapshot.segments
+                    if s.entry.folder in index.entry.segments
+                ),
+                "tables": index.about["shape"]["m"],
+                "key_bits": index.about["shape"]["b"],
+                "bytes": sum(index.entry.sizes.values()),
+            }
+            for index in snapshot.indexes
+        ],
         "code_bytes": len(snapshot) * opened.format.bits // 8,
         "stored_bytes": sum(sum(s.entry.sizes.values()) for s in snapshot.segments),
     }

@@ -25,6 +25,7 @@ COMMANDS = {
     "append": "Add the items of another source to a store.",
     "import": "Bring codes of other tools into a store.",
     "export": "Write the codes and rows of a store for other tools.",
+    "index": "Build an index of a store, so that a search looks at few codes.",
     "query": "Find the nearest items to texts, images or codes.",
     "eval": "Judge a store by labelled items that it does not hold.",
     "delete": "Delete rows of a store by id.",

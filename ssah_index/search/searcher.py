@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from ssah_index.codes import allowed_rows, as_codes, to_words
 from ssah_index.errors import QueryError
 from ssah_index.index import FlatIndex
+from ssah_index.index.stored import open_index
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
 from ssah_index.store import Snapshot, Store
@@ -27,7 +28,12 @@ class Searcher:
 
     def __init__(self, store: Store, generation: int | str | None = None) -> None:
         self.store = store
-        self.snapshot: Snapshot = store.snapshot(generation)
+        self._pinned: _Pinned = (store.snapshot(generation), {})
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is searched."""
+        return self._pinned[0]
 
     @property
     def bits(self) -> int:
@@ -40,7 +46,7 @@ class Searcher:
 
     def refresh(self) -> int:
         """Pin the newest generation and return its number; on an error the old one stays."""
-        self.snapshot = self.store.snapshot()
+        self._pinned = (self.store.snapshot(), {})
         return self.snapshot.generation
 
     def search(
@@ -101,7 +107,8 @@ class Searcher:
         >>> searcher = ssah_index.open("photos.ssah")  # doctest: +SKIP
         >>> distances, ids = searcher.search(np.zeros(8, np.uint8), k=3)  # doctest: +SKIP
         """
-        snapshot = self.snapshot  # one snapshot for the whole call, whatever refresh does
+        pinned = self._pinned  # one snapshot for the whole call, whatever refresh does
+        snapshot = pinned[0]
         spec = search_spec(
             len(snapshot),
             k=10 if k is None and radius is None else k,
@@ -112,8 +119,7 @@ class Searcher:
             stop=stop,
         )
         queries = to_words(as_codes(codes, self.bits, what="query codes"))
-        index: Index = self._index(snapshot, modality)
-        hits = index.search(queries, spec)
+        hits = _index(pinned, modality).search(queries, spec)
         ids = snapshot.take(hits.rows, ["id"]).column("id").to_numpy()
         return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
 
@@ -147,15 +153,28 @@ class Searcher:
         spec = search_spec(
             len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
         )
-        return self._index(snapshot, modality).pairs(spec)
+        _check_modality(modality)
+        return FlatIndex.over(snapshot.select(modality)).pairs(spec)
 
-    @staticmethod
-    def _index(snapshot: Snapshot, modality: Modality | None) -> FlatIndex:
-        if modality not in (None, *MODALITIES):
-            raise QueryError(
-                f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
-            )
-        return FlatIndex.over(snapshot.select(modality))
+
+_Pinned: TypeAlias = tuple[Snapshot, dict[Modality | None, Index]]
+"""A snapshot, and what answers searches of it, made when first needed."""
+
+
+def _index(pinned: _Pinned, modality: Modality | None) -> Index:
+    """What answers searches of a modality. Two threads may both make it; either is right."""
+    _check_modality(modality)
+    snapshot, made = pinned
+    if modality not in made:
+        made[modality] = open_index(snapshot, modality)
+    return made[modality]
+
+
+def _check_modality(modality: Modality | None) -> None:
+    if modality not in (None, *MODALITIES):
+        raise QueryError(
+            f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
+        )
 
 
 def open_store(path: str | os.PathLike[str], generation: int | str | None = None) -> Searcher:

@@ -7,7 +7,8 @@ from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.duplicates import Policy, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
-from ssah_index.store.manifest import Manifest, SegmentEntry
+from ssah_index.store.indexes import IndexFiles, stage_index
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.repair import RepairReport, repair
 from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
@@ -22,6 +23,8 @@ __all__ = [
     "CompactReport",
     "Damage",
     "IdKind",
+    "IndexEntry",
+    "IndexFiles",
     "Manifest",
     "Policy",
     "RepairReport",
@@ -35,6 +38,7 @@ __all__ = [
     "parse_ids",
     "refuse",
     "repair",
+    "stage_index",
     "stage_segment",
     "verify",
     "writing",

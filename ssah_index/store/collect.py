@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ssah_index.errors import SpecError
 from ssah_index.store.deletions import FOLDER as DELETIONS
+from ssah_index.store.indexes import INDEXES
 from ssah_index.store.manifest import FOLDER as MANIFESTS
 from ssah_index.store.manifest import Manifest, generations, manifest_name, read_manifest
 from ssah_index.store.place import Place
@@ -29,7 +30,7 @@ class CollectReport:
     generations: int
     """Generations that cannot be opened any more."""
     segments: int
-    """Segment folders."""
+    """Folders of segments and of indexes."""
     files: int
     """Other files: lists of deletions, and temporary files of killed writers."""
     removed_bytes: int
@@ -74,7 +75,7 @@ def collect(
     kept = [n for i, n in enumerate(known) if i < max(keep, pinned) or n in tagged]
     manifests = [read_manifest(place, number) for number in kept]
     old = [manifest_name(number) for number in known if number not in kept]
-    segments = dict(_old(place, _unnamed_segments(place, manifests), limit))
+    segments = dict(_old(place, _unnamed_folders(place, manifests), limit))
     files = dict(_old(place, _unnamed_files(place, manifests), limit))
     report = CollectReport(
         generations=len(old),
@@ -102,10 +103,14 @@ def _until(place: Place, known: list[int], limit: float) -> int:
     return len(known)
 
 
-def _unnamed_segments(place: Place, manifests: list[Manifest]) -> Iterator[str]:
-    """Segment folders that no manifest names."""
-    named = {entry.folder for manifest in manifests for entry in manifest.segments}
-    return (f"{SEGMENTS}/{name}" for name in place.names(SEGMENTS) if name not in named)
+def _unnamed_folders(place: Place, manifests: list[Manifest]) -> Iterator[str]:
+    """Folders of segments and of indexes that no manifest names."""
+    for above, named in (
+        (SEGMENTS, {entry.folder for manifest in manifests for entry in manifest.segments}),
+        (INDEXES, {entry.folder for manifest in manifests for entry in manifest.indexes}),
+    ):
+        with contextlib.suppress(FileNotFoundError):  # no index was ever built
+            yield from (f"{above}/{name}" for name in place.names(above) if name not in named)
 
 
 def _unnamed_files(place: Place, manifests: list[Manifest]) -> Iterator[str]:

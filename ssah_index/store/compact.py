@@ -148,5 +148,8 @@ def _swap(
     segments = [replaced.get(entry.folder, entry) for entry in current.segments]
     left = {f: entry for f, entry in current.deletions.items() if f not in replaced}
     return current.following(
-        "compact", segments=tuple(entry for entry in segments if entry), deletions=left
+        "compact",
+        segments=tuple(entry for entry in segments if entry),
+        deletions=left,
+        indexes=tuple(i for i in current.indexes if not replaced.keys() & set(i.segments)),
     )

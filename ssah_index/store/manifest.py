@@ -51,6 +51,24 @@ class SegmentEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IndexEntry:
+    """What a manifest says of one built index."""
+
+    kind: str
+    """Which engine reads it."""
+    folder: str
+    """Its folder below indexes/: what it was made of, and the attempt."""
+    modality: Modality
+    """Of the segments it covers."""
+    segments: tuple[str, ...]
+    """Folders of the segments it covers, in order; others are scanned."""
+    sizes: Mapping[str, int] = field(hash=False)
+    """Bytes of each file, by path below the folder."""
+    xxh3: str
+    """Of index.json, which holds the hashes of all the others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """One committed state of a store."""
 
@@ -60,14 +78,14 @@ class Manifest:
     """In order of insertion."""
     deletions: Mapping[str, DeletionEntry] = field(default_factory=dict)
     """Deleted rows of a segment, by its folder."""
-    indexes: tuple[Mapping[str, Any], ...] = ()
+    indexes: tuple[IndexEntry, ...] = ()
     """Built indexes and the segments each covers."""
     tags: Mapping[str, int] = field(default_factory=dict)
     """Generations kept under a name."""
     columns: str = ""
     """The users' columns of all segments, as `encode_columns` writes them."""
     operation: str = ""
-    """What made it of the one before: "append", "delete", "compact", "repair" or "tag"."""
+    """What made it of the one before: "append", "delete", "compact", "repair", "index" or "tag"."""
     committed_s: float = 0.0
     """When, in seconds since 1970, by the writer's clock."""
 
@@ -88,6 +106,7 @@ class Manifest:
 
 _KNOWN = frozenset(field.name for field in fields(Manifest))
 _KNOWN_OF_SEGMENT = frozenset(field.name for field in fields(SegmentEntry))
+_KNOWN_OF_INDEX = frozenset(field.name for field in fields(IndexEntry))
 _KNOWN_OF_DELETION = frozenset(field.name for field in fields(DeletionEntry))
 
 
@@ -152,7 +171,10 @@ def read_manifest(place: Place, generation: int) -> Manifest:
         for entry in body.pop("segments")
     )
     gone = {folder: DeletionEntry(**entry) for folder, entry in body.pop("deletions").items()}
-    indexes = tuple(body.pop("indexes"))
+    indexes = tuple(
+        IndexEntry(**{**entry, "segments": tuple(entry["segments"])})
+        for entry in body.pop("indexes")
+    )
     return Manifest(segments=segments, deletions=gone, indexes=indexes, **body)
 
 
@@ -161,6 +183,8 @@ def _refuse_unknown(place: Place, generation: int, body: Mapping[str, Any]) -> N
     unknown = body.keys() - _KNOWN
     for entry in body["segments"]:
         unknown |= entry.keys() - _KNOWN_OF_SEGMENT
+    for entry in body["indexes"]:
+        unknown |= entry.keys() - _KNOWN_OF_INDEX
     for entry in body["deletions"].values():
         unknown |= entry.keys() - _KNOWN_OF_DELETION
     if unknown:

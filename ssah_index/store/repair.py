@@ -16,7 +16,9 @@ import numpy as np
 
 from ssah_index.errors import ConflictError, CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry, read_deletions
+from ssah_index.store.indexes import INDEXES
 from ssah_index.store.manifest import (
+    IndexEntry,
     Manifest,
     SegmentEntry,
     generations,
@@ -103,6 +105,7 @@ def repair(store: Store, progress: Progress = no_progress) -> RepairReport:
             generation=max(known) + 1,
             segments=tuple(plan.segments),
             deletions=plan.deletions,
+            indexes=_whole_indexes(base, plan, broken),
             tags={name: number for name, number in base.tags.items() if number not in lost},
         )
         if publish(store.place, following):
@@ -140,6 +143,7 @@ def _needs(store: Store, number: int, broken: set[str]) -> bool:
     except CorruptError:
         return True
     files = {f"{SEGMENTS}/{s.folder}/{path}" for s in manifest.segments for path in s.sizes}
+    files |= {f"{INDEXES}/{i.folder}/{path}" for i in manifest.indexes for path in i.sizes}
     return bool(broken & (files | {entry.path for entry in manifest.deletions.values()}))
 
 
@@ -159,6 +163,17 @@ def _plan(store: Store, base: Manifest, known: Sequence[int], damages: Sequence[
         if kept:
             plan.segments.append(kept)
     return plan
+
+
+def _whole_indexes(base: Manifest, plan: _Plan, broken: set[str]) -> tuple[IndexEntry, ...]:
+    """Indexes whose files are whole and whose segments are as they were."""
+    kept = {entry.folder for entry in plan.segments}
+    return tuple(
+        entry
+        for entry in base.indexes
+        if set(entry.segments) <= kept
+        and not any(f"{INDEXES}/{entry.folder}/{path}" in broken for path in entry.sizes)
+    )
 
 
 def _older_list(

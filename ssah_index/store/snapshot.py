@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import as_bitmap, complement
-from ssah_index.errors import QueryError
+from ssah_index.errors import CorruptError, QueryError
 from ssah_index.store.columns import base_schema, decode_columns, ids_array
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
-from ssah_index.store.manifest import Manifest, SegmentEntry
+from ssah_index.store.indexes import IndexFiles
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
 from ssah_index.store.segment import Segment, SegmentFiles
@@ -38,6 +40,8 @@ class Snapshot:
         Bytes of a code.
     open_files : callable
         From an entry to its files, opened and checked.
+    open_index : callable
+        The same for an index.
 
     Raises
     ------
@@ -53,6 +57,7 @@ class Snapshot:
         ids: IdKind,
         nbytes: int,
         open_files: Callable[[SegmentEntry], SegmentFiles],
+        open_index: Callable[[IndexEntry], IndexFiles],
     ) -> None:
         self.manifest = manifest
         self.segments: list[Segment] = []
@@ -64,6 +69,11 @@ class Snapshot:
             deleted = BitMap() if gone is None else read_deletions(place, gone)
             self.segments.append(Segment(open_files(entry), first_row, deleted))
             first_row += entry.rows
+        self.indexes: list[IndexFiles] = []
+        for index in manifest.indexes:
+            # Without it the search is slower and its answer the same; verify tells of it.
+            with contextlib.suppress(CorruptError):
+                self.indexes.append(open_index(index))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
 
     def __len__(self) -> int:

@@ -18,7 +18,15 @@ from ssah_index.store.delete import delete, delete_rows
 from ssah_index.store.duplicates import Policy
 from ssah_index.store.format import ID_KINDS, Format, IdKind, read_format
 from ssah_index.store.found import found_store
-from ssah_index.store.manifest import Manifest, SegmentEntry, generations, publish, read_manifest
+from ssah_index.store.indexes import INDEXES, IndexFiles
+from ssah_index.store.manifest import (
+    IndexEntry,
+    Manifest,
+    SegmentEntry,
+    generations,
+    publish,
+    read_manifest,
+)
 from ssah_index.store.place import Place
 from ssah_index.store.places import open_place
 from ssah_index.store.segment import SEGMENTS, SegmentFiles
@@ -38,6 +46,7 @@ class Store:
         self.place = place
         self.format = format
         self._files: dict[str, SegmentFiles] = {}
+        self._indexes: dict[str, IndexFiles] = {}
 
     @property
     def path(self) -> Path:
@@ -160,14 +169,23 @@ class Store:
     def pinned(self, manifest: Manifest) -> Snapshot:
         """The snapshot of a manifest; files of segments seen before stay open and mapped."""
         snapshot = Snapshot(
-            self.place, manifest, self.format.ids, self.format.bits // 8, self.open_files
+            self.place,
+            manifest,
+            self.format.ids,
+            self.format.bits // 8,
+            self.open_files,
+            self._open_index,
         )
+        self._indexes = {files.entry.folder: files for files in snapshot.indexes}
         self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
         return snapshot
 
     def open_files(self, entry: SegmentEntry) -> SegmentFiles:
         files = self._files.get(entry.folder)
         return files or SegmentFiles(self.place, entry, self.format.bits // 8)
+
+    def _open_index(self, entry: IndexEntry) -> IndexFiles:
+        return self._indexes.get(entry.folder) or IndexFiles(self.place, entry)
 
     def _generation(self, number: int) -> Manifest:
         known = list(generations(self.place))
@@ -261,10 +279,12 @@ class Store:
         """
         return append(self, codes, rows, modality, on_duplicate=on_duplicate, name=name)
 
-    def discard(self, entry: SegmentEntry) -> None:
-        """Remove a staged segment that no manifest names; a published one stays."""
-        if entry not in self.newest().segments:
-            self.place.remove_folder(f"{SEGMENTS}/{entry.folder}")
+    def discard(self, entry: SegmentEntry | IndexEntry) -> None:
+        """Remove a staged segment or index that no manifest names; a published one stays."""
+        newest = self.newest()
+        if entry not in (*newest.segments, *newest.indexes):
+            above = SEGMENTS if isinstance(entry, SegmentEntry) else INDEXES
+            self.place.remove_folder(f"{above}/{entry.folder}")
 
     def commit(self, entries: Sequence[SegmentEntry], on_duplicate: Policy = "error") -> Committed:
         """Append staged segments in one step, durably.

@@ -11,7 +11,14 @@ import xxhash
 from ssah_index.errors import CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry
 from ssah_index.store.files import Seal
-from ssah_index.store.manifest import SegmentEntry, generations, manifest_name, read_manifest
+from ssah_index.store.indexes import ABOUT, INDEXES, IndexFiles
+from ssah_index.store.manifest import (
+    IndexEntry,
+    SegmentEntry,
+    generations,
+    manifest_name,
+    read_manifest,
+)
 from ssah_index.store.segment import SEGMENTS, SUMMARY, Summary, read_summary
 from ssah_index.store.shard import SHARD, chunk_rows
 from ssah_index.store.store import Store
@@ -65,9 +72,10 @@ class _Verification:
         self._total = 0
 
     def damages(self) -> Iterator[Damage]:
-        """All damages, in the order manifests, encoder, segments, deletions."""
+        """All damages, in the order manifests, encoder, segments, deletions, indexes."""
         segments: dict[str, SegmentEntry] = {}
         deletions: dict[str, DeletionEntry] = {}
+        indexes: dict[str, IndexEntry] = {}
         for generation in generations(self._place):
             try:
                 manifest = read_manifest(self._place, generation)
@@ -76,13 +84,18 @@ class _Verification:
                 continue
             segments |= {entry.folder: entry for entry in manifest.segments}
             deletions |= {entry.file: entry for entry in manifest.deletions.values()}
-        self._total = sum(sum(entry.sizes.values()) for entry in segments.values())
+            indexes |= {entry.folder: entry for entry in manifest.indexes}
+        sizes = [entry.sizes for entry in segments.values()]
+        sizes += [entry.sizes for entry in indexes.values()]
+        self._total = sum(sum(own.values()) for own in sizes)
         for name, seal in self._store.format.files.items():
             yield from self._file(name, seal)
         for entry in segments.values():
             yield from self._segment(entry)
         for gone in deletions.values():
             yield from self._file(gone.path, gone.seal)
+        for index in indexes.values():
+            yield from self._index(index)
 
     def _file(self, name: str, seal: Seal, segment: str | None = None) -> Iterator[Damage]:
         """What is wrong with one file."""
@@ -104,6 +117,20 @@ class _Verification:
             return f"has {size} bytes, not {seal.size}"
         altered = digest.hexdigest() != seal.xxh3
         return f"is altered: its hash is not {seal.xxh3}" if altered else None
+
+    def _index(self, entry: IndexEntry) -> Iterator[Damage]:
+        about = f"{INDEXES}/{entry.folder}/{ABOUT}"
+        fault = self._fault(about, Seal(entry.sizes[ABOUT], entry.xxh3))
+        if fault is not None:
+            yield Damage(file=about, fault=fault)
+            return
+        try:
+            seals = IndexFiles(self._place, replace(entry, sizes={})).seals
+        except CorruptError as error:
+            yield Damage(file=about, fault=error.fault)
+            return
+        for name, seal in seals.items():
+            yield from self._file(name, seal)
 
     def _segment(self, entry: SegmentEntry) -> Iterator[Damage]:
         folder = f"{SEGMENTS}/{entry.folder}"

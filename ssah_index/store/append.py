@@ -131,10 +131,15 @@ def append(
         for entry in entries:
             store.discard(entry)
         raise
+    published = set(committed.manifest.segments)
+    for entry in entries:
+        if entry not in published:  # another process has appended a batch of this name
+            store.discard(entry)
+    there = sum(entry.rows for entry in entries if entry in published)
     return AppendReport(
         generation=committed.manifest.generation,
-        written=len(packed) - committed.skipped,
-        skipped=len(keep) - len(packed) + committed.skipped,
+        written=there - committed.skipped,
+        skipped=len(keep) - there + committed.skipped,
         replaced=committed.replaced,
     )
 

@@ -174,6 +174,14 @@ def test_a_named_batch_is_appended_once(store):
     assert (report.generation, report.written, report.skipped) == (1, 0, 2)
 
 
+def test_a_batch_that_another_process_appends_first_is_left_out(store, monkeypatch):
+    store.append(codes(2), {"id": ["a", "b"]}, name="monday")
+    monkeypatch.setattr(append_module, "_is_there", lambda *_: False)  # as it was a moment ago
+    report = store.append(codes(2), {"id": ["a", "b"]}, name="monday")
+    assert (report.written, report.skipped) == (0, 2)
+    assert len(list((store.path / "segments").iterdir())) == 1
+
+
 def test_rows_are_deleted_by_position_in_the_snapshot_they_were_found_in(store):
     store.append(codes(5), {"id": list("abcde")})
     old = store.snapshot()

@@ -26,7 +26,7 @@ from ssah_index.store.manifest import (
     publish,
     read_manifest,
 )
-from ssah_index.store.rows import ROWS
+from ssah_index.store.rows import ROWS, Rows
 from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY, SegmentFiles
 from ssah_index.store.shard import SHARD
 from ssah_index.store.stage import stage_segment
@@ -137,13 +137,12 @@ def _newest_whole(store: Store, known: Sequence[int]) -> Manifest:
 
 
 def _needs(store: Store, number: int, broken: set[str]) -> bool:
-    """Whether a generation needs a broken file, or is one."""
+    """Whether a generation needs a broken file, or is one. No generation needs an index."""
     try:
         manifest = read_manifest(store.place, number)
     except CorruptError:
         return True
     files = {f"{SEGMENTS}/{s.folder}/{path}" for s in manifest.segments for path in s.sizes}
-    files |= {f"{INDEXES}/{i.folder}/{path}" for i in manifest.indexes for path in i.sizes}
     return bool(broken & (files | {entry.path for entry in manifest.deletions.values()}))
 
 
@@ -211,7 +210,10 @@ def _salvaged(
     fields = store.pinned(Manifest(columns=base.columns)).schema
     failures = [] if LEDGER in broken else files.failures()
     plan.failures_lost += entry.failed - len(failures)
-    damaged = files.rows.filter(live & ~whole, fields)
+    # Of the rows' files rows.arrow alone is sure to be whole; the others are made again.
+    place.bring({f"{folder}/{ROWS}": files.summary.seals[f"{folder}/{ROWS}"]})
+    rows = Rows(place.root / folder)
+    damaged = rows.filter(live & ~whole, fields)
     if damaged.num_rows:
         plan.rows_lost[entry.name] = damaged.num_rows
     reason = "its code was damaged on the disk"
@@ -224,7 +226,7 @@ def _salvaged(
         f"repair-{uuid.uuid4().hex[:16]}",
         entry.modality,
         _raw_codes(store, entry)[whole],
-        files.rows.filter(whole, fields),
+        rows.filter(whole, fields),
         failures,
         fingerprint=store.format.encoder,
         stands_for=entry.names,

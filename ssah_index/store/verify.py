@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import google_crc32c
@@ -75,7 +75,7 @@ class _Verification:
         """All damages, in the order manifests, encoder, segments, deletions, indexes."""
         segments: dict[str, SegmentEntry] = {}
         deletions: dict[str, DeletionEntry] = {}
-        indexes: dict[str, IndexEntry] = {}
+        indexes: Sequence[IndexEntry] | None = None
         for generation in generations(self._place):
             try:
                 manifest = read_manifest(self._place, generation)
@@ -84,9 +84,10 @@ class _Verification:
                 continue
             segments |= {entry.folder: entry for entry in manifest.segments}
             deletions |= {entry.file: entry for entry in manifest.deletions.values()}
-            indexes |= {entry.folder: entry for entry in manifest.indexes}
+            if indexes is None:  # older generations are searched without theirs as well
+                indexes = manifest.indexes
         sizes = [entry.sizes for entry in segments.values()]
-        sizes += [entry.sizes for entry in indexes.values()]
+        sizes += [entry.sizes for entry in indexes or ()]
         self._total = sum(sum(own.values()) for own in sizes)
         for name, seal in self._store.format.files.items():
             yield from self._file(name, seal)
@@ -94,7 +95,7 @@ class _Verification:
             yield from self._segment(entry)
         for gone in deletions.values():
             yield from self._file(gone.path, gone.seal)
-        for index in indexes.values():
+        for index in indexes or ():
             yield from self._index(index)
 
     def _file(self, name: str, seal: Seal, segment: str | None = None) -> Iterator[Damage]:

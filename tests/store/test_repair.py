@@ -76,13 +76,13 @@ def reopened(store):
 
 
 def test_a_whole_store_is_left_as_it_is(store):
-    report = repair(store)
+    report = repair(reopened(store))
     assert (report.generation, report.damages) == (store.newest().generation, ())
 
 
 def test_rows_of_whole_chunks_are_kept_and_lost_ones_named(store):
     spoil(store, segment_file(store, 0, "codes/c/0/0"), flip(8 * 40))
-    report = repair(store)
+    report = repair(reopened(store))
     gone = {f"s0-{i}" for i in range(32, 64)}
     assert report.rows_lost == {"s0": 32}
     assert (report.failures_lost, report.deletions_undone, report.left) == (0, 0, ())
@@ -102,7 +102,7 @@ def test_rows_of_whole_chunks_are_kept_and_lost_ones_named(store):
 @pytest.mark.parametrize("change", [flip(), cut, drop])
 def test_what_can_be_made_again_costs_nothing(store, name, change):
     spoil(store, segment_file(store, 2, name), change)
-    report = repair(store)
+    report = repair(reopened(store))
     assert (report.rows_lost, report.failures_lost) == ({}, 0)
     assert visible(reopened(store)) == whole()
     assert verify(reopened(store)) == []
@@ -110,14 +110,14 @@ def test_what_can_be_made_again_costs_nothing(store, name, change):
 
 def test_an_index_behind_the_codes_costs_nothing(store):
     spoil(store, segment_file(store, 0, "codes/c/0/0"), flip(-3))
-    assert repair(store).rows_lost == {}
+    assert repair(reopened(store)).rows_lost == {}
     assert visible(reopened(store)) == whole()
 
 
 @pytest.mark.parametrize("change", [cut, drop])
 def test_cut_codes_cost_the_rows_behind_the_cut(store, change):
     spoil(store, segment_file(store, 2, "codes/c/0/0"), change)
-    lost = repair(store).rows_lost["s2"]
+    lost = repair(reopened(store)).rows_lost["s2"]
     assert lost == (99 if change is drop else 36)
     assert verify(reopened(store)) == []
 
@@ -125,7 +125,7 @@ def test_cut_codes_cost_the_rows_behind_the_cut(store, change):
 @pytest.mark.parametrize("name", ["rows.arrow", "segment.json"])
 def test_rows_without_ids_are_dropped_and_come_back_with_what_brought_them(store, name):
     spoil(store, segment_file(store, 0, name), flip())
-    report = repair(store)
+    report = repair(reopened(store))
     assert (report.rows_lost, report.failures_lost) == ({"s0": 98}, 1)
     after = reopened(store)
     assert visible(after) == whole(*(f"s0-{i}" for i in range(100)))
@@ -135,7 +135,7 @@ def test_rows_without_ids_are_dropped_and_come_back_with_what_brought_them(store
 
 def test_a_ledger_is_counted(store):
     spoil(store, segment_file(store, 1, "failed.parquet"), cut)
-    report = repair(store)
+    report = repair(reopened(store))
     assert (report.rows_lost, report.failures_lost) == ({}, 1)
     assert len(reopened(store).snapshot().failures()) == 2
 
@@ -144,7 +144,7 @@ def test_a_list_of_deletions_is_replaced_by_the_one_before(store):
     newest = store.newest()
     folder = newest.segments[0].folder
     spoil(store, newest.deletions[folder].path, flip())
-    report = repair(store)
+    report = repair(reopened(store))
     assert report.deletions_undone == 1
     assert report.generations_lost == (6,)
     assert set(visible(reopened(store))) == {*whole(), "s0-2"}
@@ -157,7 +157,7 @@ def test_a_broken_newest_manifest_costs_its_commit(store):
     spoil(store, manifest_name(number), cut)
     with pytest.raises(CorruptError, match="repair STORE"):
         reopened(store).snapshot()
-    report = repair(store)
+    report = repair(reopened(store))
     assert report.generations_lost == (number,)
     assert report.generation == number + 1
     assert set(visible(reopened(store))) == {*whole(), "s0-2", "s2-7"}
@@ -167,7 +167,7 @@ def test_a_broken_newest_manifest_costs_its_commit(store):
 
 def test_an_encoder_is_beyond_repair(store):
     spoil(store, "encoder/encoder.json", flip())
-    report = repair(store)
+    report = repair(reopened(store))
     assert report.left == ("encoder/encoder.json",)
     assert visible(reopened(store)) == whole()
 
@@ -175,7 +175,7 @@ def test_an_encoder_is_beyond_repair(store):
 def test_remains_are_collected(store):
     folder = store.newest().segments[0].folder
     spoil(store, f"segments/{folder}/rows.arrow", flip())
-    repair(store)
+    repair(reopened(store))
     collect(store, grace_s=0)
     assert folder not in set(store.place.names("segments"))
     assert list(store.place.names("quarantine"))

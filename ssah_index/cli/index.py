@@ -10,7 +10,7 @@ import click
 
 from ssah_index.cli.console import print_json, progress, say
 from ssah_index.errors import SpecError
-from ssah_index.index.stored import Kind, build_index, drop_indexes
+from ssah_index.index.building import Kind, build_index, drop_indexes
 from ssah_index.store import Store
 from ssah_index.types import MODALITIES, Modality
 

@@ -1,10 +1,9 @@
 """Engines that make segments fast to search; all answer by (distance, row).
 
-Those of a store are in `ssah_index.index.stored`, which loads the store; arrays do without.
+`ssah_index.index.stored` opens those of a store; each other engine is imported where a store has
+one, since its kernels take a tenth of a second to load.
 """
 
 from ssah_index.index.flat import FlatIndex
-from ssah_index.index.mih import MihIndex
-from ssah_index.index.mih_plan import MihPlan
 
-__all__ = ["FlatIndex", "MihIndex", "MihPlan"]
+__all__ = ["FlatIndex"]

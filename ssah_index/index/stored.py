@@ -1,171 +1,18 @@
-"""Indexes of a store: built, published beside its segments, and opened for a search."""
+"""Indexes of a store, opened for a search."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
-import numpy as np
-
-from ssah_index.errors import ConflictError, CorruptError, SpecError
+from ssah_index.errors import CorruptError
 from ssah_index.index.flat import FlatIndex
-from ssah_index.index.mih import MihIndex
-from ssah_index.index.mih_build import build
-from ssah_index.index.mih_plan import MihPlan, draw, plan
 from ssah_index.kernels import Extent, merge
 from ssah_index.kernels.scan import too_many
-from ssah_index.stop import Stop
-from ssah_index.store import IndexEntry, IndexFiles, Manifest, Segment, Snapshot, Store, stage_index
-from ssah_index.types import Hits, Index, Modality, Progress, SearchSpec, Words, no_progress
+from ssah_index.store import IndexFiles, Segment, Snapshot
+from ssah_index.types import Hits, Index, Modality, SearchSpec, Words
 
-Kind = Literal["auto", "mih"]
 MIH = "mih"
-GAIN = 2.0
-"""How many times as fast as a scan an index must be expected to be, for ``auto`` to build it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexReport:
-    """What came of building an index."""
-
-    kind: str
-    """"mih", or "flat" where no index pays: every search is a scan then."""
-    reason: str
-    """Why, in words for a person."""
-    rows: int
-    """Rows it covers, deleted ones included."""
-    index_bytes: int
-    """Bytes of its files."""
-    shape: dict[str, Any]
-    """As `MihPlan` has it; empty for flat."""
-
-
-def build_index(
-    store: Store,
-    modality: Modality,
-    *,
-    kind: Kind = "auto",
-    budget_bytes: int = 8 << 30,
-    threads: int | None = None,
-    stop: Stop | None = None,
-    progress: Progress = no_progress,
-) -> IndexReport:
-    """Build an index of all rows of a modality and publish it, in place of an older one.
-
-    Later appends are scanned beside it, deletions heeded; a compaction of what it covers drops
-    it. It is derived: answers are the same with and without.
-
-    Parameters
-    ----------
-    store : Store
-    modality : {"image", "text"}
-    kind : {"auto", "mih"}
-        auto builds none where a scan is expected to be as fast.
-    budget_bytes : int
-        Most bytes of the index. Building takes as much memory.
-    threads : int, optional
-        Most cores to use; all when left out.
-    stop : Stop, optional
-    progress : Progress, optional
-        Told of tables.
-
-    Raises
-    ------
-    SpecError
-        If there are no rows, too many, or no shape fits the budget.
-    ConflictError
-        If segments were compacted meanwhile.
-    DeadlineError, CancelledError
-        As ``stop`` says; the store is as it was.
-    WriteFailedError
-        If the disk is full or cannot be written; the store is as it was.
-    """
-    if kind not in ("auto", MIH):
-        raise SpecError(f"kind is {kind!r}", "'auto' or 'mih'", "Correct the spelling.")
-    snapshot = store.snapshot()
-    segments = [s for s in snapshot.segments if len(s) and s.entry.modality == modality]
-    if not segments:
-        raise SpecError(f"{store.place} has no {modality}s", "rows to index", "Append some.")
-    extents = _extents(segments)
-    n = sum(map(len, segments))
-    shape = plan(draw(extents), n, store.format.bits, budget_bytes)
-    reason = (
-        f"{n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query with "
-        f"{shape.m} tables of {shape.b} bits, {1e3 * shape.scan_s:.2g} ms by a scan"
-    )
-    if kind == "auto" and shape.query_s * GAIN > shape.scan_s:
-        return IndexReport(kind="flat", reason=reason, rows=n, index_bytes=0, shape={})
-    folders = tuple(segment.entry.folder for segment in segments)
-    entry = _standing(snapshot, modality, folders, shape)
-    if entry is None:
-        arrays = {name: np.empty(size, kind) for name, (kind, size) in shape.sizes().items()}
-        made = build(extents, shape, arrays, threads=threads, stop=stop, progress=progress)
-        entry = stage_index(store.place, MIH, modality, folders, asdict(shape), made)
-        _publish(store, entry)
-    return IndexReport(
-        kind=MIH,
-        reason=reason,
-        rows=n,
-        index_bytes=sum(entry.sizes.values()),
-        shape=asdict(shape),
-    )
-
-
-def _standing(
-    snapshot: Snapshot,
-    modality: Modality,
-    folders: tuple[str, ...],
-    shape: MihPlan,
-) -> IndexEntry | None:
-    """The index that is there already, if it is this very one and whole."""
-    for files in snapshot.indexes:
-        entry = files.entry
-        if (entry.kind, entry.modality, entry.segments) == (MIH, modality, folders):
-            try:
-                if _shape_of(files) == shape and files.arrays:
-                    return entry
-            except CorruptError:
-                continue
-    return None
-
-
-def _publish(store: Store, entry: IndexEntry) -> None:
-    """Let a staged index take the place of those of its kind and modality."""
-
-    def follow(current: Manifest) -> Manifest:
-        if not set(entry.segments) <= {segment.folder for segment in current.segments}:
-            raise ConflictError(
-                f"segments of {store.place} were compacted while their index was built",
-                "segments that are still there",
-                "Build the index again.",
-            )
-        others = tuple(
-            other
-            for other in current.indexes
-            if (other.kind, other.modality) != (entry.kind, entry.modality)
-        )
-        return current.following("index", indexes=(*others, entry))
-
-    try:
-        store.change(follow)
-    except BaseException:
-        store.discard(entry)
-        raise
-
-
-def drop_indexes(store: Store, modality: Modality | None = None) -> int:
-    """Drop the indexes of a modality (None: all); their files go with gc. Returns how many."""
-    dropped = 0
-
-    def follow(current: Manifest) -> Manifest:
-        nonlocal dropped
-        kept = tuple(i for i in current.indexes if modality not in (None, i.modality))
-        dropped = len(current.indexes) - len(kept)
-        return current.following("index", indexes=kept) if dropped else current
-
-    store.change(follow)
-    return dropped
 
 
 def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
@@ -183,11 +30,9 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
         if covered & set(entry.segments) or not set(entry.segments) <= segments.keys():
             continue
         try:
-            arrays = files.arrays
+            parts.append(_engine(files, [segments[folder] for folder in entry.segments]))
         except CorruptError:
             continue
-        own = _extents([segments[folder] for folder in entry.segments])
-        parts.append(MihIndex(arrays, _shape_of(files), own))
         covered.update(entry.segments)
     rest = [s for s in snapshot.select(modality) if s.entry.folder not in covered]
     if rest or not parts:
@@ -195,12 +40,18 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
     return parts[0] if len(parts) == 1 else _Several(parts)
 
 
-def _shape_of(files: IndexFiles) -> MihPlan:
+def _engine(files: IndexFiles, segments: Sequence[Segment]) -> Index:
+    from ssah_index.index.mih import MihIndex
+    from ssah_index.index.mih_plan import MihPlan
+
     shape = files.about["shape"]
-    return replace(MihPlan(**shape), order=tuple(shape["order"]))
+    return MihIndex(
+        files.arrays, MihPlan(**{**shape, "order": tuple(shape["order"])}), extents_of(segments)
+    )
 
 
-def _extents(segments: Sequence[Segment]) -> list[Extent]:
+def extents_of(segments: Sequence[Segment]) -> list[Extent]:
+    """What kernels scan."""
     return [Extent(s.files.words, s.first_row, s.files.prefetch) for s in segments]
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ssah_index.codes import as_bitmap, to_words
 from ssah_index.errors import CancelledError, SpecError, TooManyHitsError
-from ssah_index.index import FlatIndex, MihIndex, MihPlan, mih, mih_build
+from ssah_index.index import FlatIndex, mih, mih_build
+from ssah_index.index.mih import MihIndex
 from ssah_index.index.mih_build import build
-from ssah_index.index.mih_plan import draw, plan
+from ssah_index.index.mih_plan import MihPlan, draw, plan
 from ssah_index.kernels import Extent
 from ssah_index.stop import Stop
 from ssah_index.types import SearchSpec

@@ -10,8 +10,10 @@ import pytest
 
 import ssah_index
 from ssah_index.errors import CancelledError, ConflictError, SpecError, TooManyHitsError
-from ssah_index.index import FlatIndex, MihIndex, stored
-from ssah_index.index.stored import build_index, drop_indexes, open_index
+from ssah_index.index import FlatIndex, building
+from ssah_index.index.building import build_index, drop_indexes
+from ssah_index.index.mih import MihIndex
+from ssah_index.index.stored import open_index
 from ssah_index.stop import Stop
 from ssah_index.store import Store, collect, compact, repair, verify
 from tests.conftest import append, random_codes, run_cli
@@ -171,7 +173,7 @@ def test_equal_work_makes_equal_files(store, tmp_path):
 
 BUILD = """
 import sys
-from ssah_index.index.stored import build_index
+from ssah_index.index.building import build_index
 from ssah_index.store import Store
 print("begun", flush=True)
 build_index(Store.open(sys.argv[1]), "image", kind="mih")
@@ -199,13 +201,13 @@ def test_a_build_is_stopped_or_meets_a_compaction(store, monkeypatch):
     with pytest.raises(CancelledError):
         build_index(store, "image", kind="mih", stop=stop)
     store.delete(["s0-1"])
-    stage = stored.stage_index
+    stage = building.stage_index
 
     def slow(*given):
         compact(store)
         return stage(*given)
 
-    monkeypatch.setattr(stored, "stage_index", slow)
+    monkeypatch.setattr(building, "stage_index", slow)
     with pytest.raises(ConflictError, match="compacted while their index was built"):
         build_index(store, "image", kind="mih", budget_bytes=BUDGET)
     assert verify(store) == []

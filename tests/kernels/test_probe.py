@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from ssah_index.codes import as_bitmap, to_words
-from ssah_index.index import MihIndex, MihPlan
+from ssah_index.index.mih import MihIndex
 from ssah_index.index.mih_build import build
+from ssah_index.index.mih_plan import MihPlan
 from ssah_index.kernels import Extent, postings, probe
 from ssah_index.kernels.scan import EVERYTHING
 from tests import naive

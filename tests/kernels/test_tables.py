@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ssah_index.codes import to_words, unpack
-from ssah_index.index import MihPlan, mih_build
+from ssah_index.index import mih_build
 from ssah_index.index.mih_build import build
+from ssah_index.index.mih_plan import MihPlan
 from ssah_index.kernels import Extent, entries
 from tests.conftest import random_codes
 

@@ -55,10 +55,12 @@ def test_every_acknowledged_change_of_three_writers_is_there(tmp_path, record_pr
     queries = random_codes(9, 3, 64, 2)
     before = pinned.search(queries, k=150)
     command = [sys.executable, "-c", WRITER, str(store.path)]
-    writers = [
-        subprocess.Popen([*command, str(seed), str(SECONDS)], stdout=subprocess.PIPE, text=True)
-        for seed in range(3)
-    ]
+    # Into files: a pipe that nobody reads meanwhile fills up, and its writer waits for ever.
+    told = [tmp_path / f"{seed}.jsonl" for seed in range(3)]
+    writers = []
+    for seed, path in enumerate(told):
+        with path.open("w") as out:
+            writers.append(subprocess.Popen([*command, str(seed), str(SECONDS)], stdout=out))
     looks = 0
     while any(writer.poll() is None for writer in writers):
         now = pinned.search(queries, k=150)
@@ -69,7 +71,7 @@ def test_every_acknowledged_change_of_three_writers_is_there(tmp_path, record_pr
     record_property("looks", looks)
     found = visible(store)
     for seed, writer in enumerate(writers):
-        lines = writer.communicate()[0].splitlines()
+        lines = told[seed].read_text().splitlines()
         assert not writer.returncode
         own = []
         for line in lines:

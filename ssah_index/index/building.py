@@ -87,8 +87,8 @@ def build_index(
     n = sum(map(len, segments))
     shape = plan(draw(extents), n, store.format.bits, budget_bytes)
     reason = (
-        f"{n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query with "
-        f"{shape.m} tables of {shape.b} bits, {1e3 * shape.scan_s:.2g} ms by a scan"
+        f"{n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query by "
+        f"tables ({shape.m}, keys of {shape.b} bits), {1e3 * shape.scan_s:.2g} ms by a scan"
     )
     if kind == "auto" and shape.query_s * GAIN > shape.scan_s:
         return IndexReport(kind="flat", reason=reason, rows=n, index_bytes=0, shape={})

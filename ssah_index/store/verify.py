@@ -89,6 +89,8 @@ class _Verification:
         sizes = [entry.sizes for entry in segments.values()]
         sizes += [entry.sizes for entry in indexes or ()]
         self._total = sum(sum(own.values()) for own in sizes)
+        self._total += sum(seal.size for seal in self._store.format.files.values())
+        self._total += sum(gone.size for gone in deletions.values())
         for name, seal in self._store.format.files.items():
             yield from self._file(name, seal)
         for entry in segments.values():

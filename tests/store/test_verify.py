@@ -50,6 +50,7 @@ def test_a_whole_store_has_no_damage(store):
     assert verify(store, lambda done, total, label: told.append((done, total, label))) == []
     done, total, label = told[-1]
     assert done == total > 3 * 800
+    assert {one[1] for one in told} == {total}
     assert label == "bytes"
 
 

@@ -14,10 +14,10 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from ssah_index.codes import as_codes
 from ssah_index.errors import MissingExtraError, SourceError, SsahError, StoreMissingError
+from ssah_index.ingest.readers import hash_file
 from ssah_index.store import IdKind, Policy, Store
 from ssah_index.types import Codes, Modality, Progress, no_progress
 
@@ -93,7 +93,7 @@ def import_codes(
             "Look at the file.",
         ) from error
     store = _open_or_create(path, found)
-    digest = _digest(source, ids)
+    digest = hash_file(source) + (hash_file(ids) if ids else "")
     written = skipped = replaced = 0
     for number, start in enumerate(range(0, len(found.codes), BATCH_ROWS)):
         report = store.append(
@@ -116,16 +116,6 @@ def _open_or_create(path: str | os.PathLike[str], found: _Source) -> Store:
     except StoreMissingError:
         kind = "int64" if pa.types.is_integer(found.rows.schema.field("id").type) else "string"
         return Store.create(path, bits=8 * found.codes.shape[1], ids=cast(IdKind, kind))
-
-
-def _digest(*paths: Path | None) -> str:
-    digest = xxhash.xxh3_64()
-    for path in paths:
-        if path is not None:
-            with path.open("rb") as file:
-                while part := file.read(4 << 20):
-                    digest.update(part)
-    return digest.hexdigest()
 
 
 def _read_table(source: Path, ids: Path | None) -> _Source:

@@ -120,7 +120,7 @@ def _list_texts(path: Path) -> Reader:
             rows.append(Failure(id=key, source=source, modality="text", reason=str(error)))
     if not rows:
         raise SourceError(f"{path} has no lines", "one text a line", "Check the file.")
-    return ListReader(_once(rows), _hash_file(path), path)
+    return ListReader(_once(rows), hash_file(path), path)
 
 
 def _list_folder(folder: Path, table: str | None) -> Reader:
@@ -142,7 +142,7 @@ def _list_folder(folder: Path, table: str | None) -> Reader:
     else:
         texts = [path for path in files if path.suffix.lower() == ".txt"]
         rows = _rows_from_stems(folder, images, texts)
-    digest = xxhash.xxh3_64(str(chosen and _hash_file(chosen)).encode())
+    digest = xxhash.xxh3_64(str(chosen and hash_file(chosen)).encode())
     for row in rows:
         digest.update(repr(row).encode())  # ids, texts and labels
     for path in images:
@@ -275,7 +275,8 @@ def _once(rows: Sequence[Item | Failure]) -> list[Item | Failure]:
     return out
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """XXH3-64 of a file's content, 16 hex digits."""
     digest = xxhash.xxh3_64()
     with path.open("rb") as file:
         while part := file.read(1 << 22):

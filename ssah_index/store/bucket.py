@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError, WriteFailedError
-from ssah_index.store.files import Seal, make_folder, writing
+from ssah_index.store.files import Seal, make_folder, seal_file, writing
 from ssah_index.store.format import FORMAT
 from ssah_index.store.place import READ_BYTES, RESTORE, Facts
 
@@ -102,7 +102,7 @@ class Bucket:
             path = self.root / name
             with writing(self.root):
                 make_folder(path.parent)
-                if not (path.is_file() and _hash(path) == seal.xxh3):
+                if not (path.is_file() and seal_file(path) == seal):
                     self._download(name, seal, path)
             self._checked.add(name)
 
@@ -118,7 +118,7 @@ class Bucket:
                     file.writelines(
                         obstore.get_ranges(self._remote, name, starts=starts, ends=ends)
                     )
-            if _hash(temporary) != seal.xxh3:
+            if seal_file(temporary) != seal:
                 raise CorruptError(f"{self}/{name} is altered", f"hash {seal.xxh3}", RESTORE)
             temporary.replace(path)
         except FileNotFoundError:
@@ -167,14 +167,6 @@ class Bucket:
                 "an object store that heeds If-None-Match: *",
                 "Choose another, or switch off what keeps it from doing so.",
             )
-
-
-def _hash(path: Path) -> str:
-    digest = xxhash.xxh3_64()
-    with path.open("rb") as file:
-        while part := file.read(READ_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 @click.option("--memory", default="8GB", show_default=True, help="Most bytes of an index.")
 @click.option("--modality", type=click.Choice(MODALITIES), help="Of the rows.  [default: each]")
 @click.option("--threads", type=int, help="Most cores to use.  [default: all]")
+@click.option("--rebuild", is_flag=True, help="Index all rows anew, whatever is there.")
 @click.option("--drop", is_flag=True, help="Drop the indexes there are, and build none.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no progress.")
 def command(
@@ -34,13 +35,15 @@ def command(
     memory: str,
     modality: Modality | None,
     threads: int | None,
+    rebuild: bool,
     drop: bool,
     quiet: bool,
 ) -> None:
-    r"""Build an index of STORE, one for each modality, and publish it.
+    r"""Index what is not indexed yet of STORE, for each modality, and publish it.
 
     Searches stay exact, ties included. What is appended later is scanned beside the index,
-    until it is built again; a damaged index is left aside, and built anew by this command.
+    until this is run again. A damaged index is left aside, and built anew; a build that was
+    killed is taken up where it was.
 
     \b
     ssah-index index photos.ssah --memory 4GB
@@ -58,12 +61,14 @@ def command(
         with progress(quiet) as show:
             report = build_index(
                 opened, one, kind=cast(Kind, kind), budget_bytes=_bytes(memory),
-                threads=threads, progress=show,
+                rebuild=rebuild, threads=threads, progress=show,
+                tell=None if quiet else say,
             )  # fmt: skip
         if not quiet:
             say(f"{one}s: {report.kind}; {report.reason}")
         facts = asdict(report)
-        facts["shape"] = {name: v for name, v in facts["shape"].items() if name != "order"}
+        for shape in facts["built"]:
+            del shape["order"]
         reports[one] = facts
     print_json(reports)
 

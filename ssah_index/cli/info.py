@@ -44,6 +44,7 @@ def command(store: str, failures: bool) -> None:
                 "tables": index.about["shape"]["m"],
                 "key_bits": index.about["shape"]["b"],
                 "bytes": sum(index.entry.sizes.values()),
+                **index.about.get("facts", {}),
             }
             for index in snapshot.indexes
         ],

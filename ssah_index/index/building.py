@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from ssah_index.errors import ConflictError, CorruptError, SpecError
-from ssah_index.index.mih_build import build
-from ssah_index.index.mih_plan import MihPlan, draw, plan
+from ssah_index.index.mih_build import balance, fill
+from ssah_index.index.mih_plan import MOST_ROWS, MihPlan, draw, plan
 from ssah_index.index.stored import MIH, extents_of
 from ssah_index.stop import Stop
-from ssah_index.store import IndexEntry, Manifest, Snapshot, Store, stage_index
+from ssah_index.store import IndexDraft, IndexEntry, IndexWork, Manifest, Segment, Snapshot, Store
 from ssah_index.types import Modality, Progress, no_progress
 
 Kind = Literal["auto", "mih"]
 GAIN = 2.0
 """How many times as fast as a scan an index must be expected to be, for ``auto`` to build it."""
+MERGE = 2.0
+"""An index of up to so many times the rows of what is to be indexed is built anew with them, so
+that their number grows with the logarithm of the rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexReport:
-    """What came of building an index."""
+    """What the indexes of a modality are now."""
 
     kind: str
-    """"mih", or "flat" where no index pays: every search is a scan then."""
+    """"mih", or "flat" where there is none: every search is a scan then."""
     reason: str
-    """Why, in words for a person."""
+    """What was built and why, or why not, in words for a person."""
     rows: int
-    """Rows it covers, deleted ones included."""
+    """Rows that indexes cover, deleted ones included."""
     index_bytes: int
-    """Bytes of its files."""
-    shape: dict[str, Any]
-    """As `MihPlan` has it; empty for flat."""
+    """Bytes of their files."""
+    built: tuple[dict[str, Any], ...]
+    """Shapes of those built now, as `MihPlan` has them."""
 
 
 def build_index(
@@ -43,14 +45,18 @@ def build_index(
     *,
     kind: Kind = "auto",
     budget_bytes: int = 8 << 30,
+    rebuild: bool = False,
     threads: int | None = None,
     stop: Stop | None = None,
     progress: Progress = no_progress,
+    tell: Callable[[str], None] | None = None,
 ) -> IndexReport:
-    """Build an index of all rows of a modality and publish it, in place of an older one.
+    """Index the rows of a modality that no whole index covers, and publish it.
 
-    Later appends are scanned beside it, deletions heeded; a compaction of what it covers drops
-    it. It is derived: answers are the same with and without.
+    Rows that are appended later are scanned, until this is called again; then they get an index
+    of their own, or one together with an older one that is not much larger. Deletions are heeded;
+    a compaction of what an index covers drops it. An index is derived: answers are the same with
+    and without. A build that was killed is taken up where it was by the same call.
 
     Parameters
     ----------
@@ -59,19 +65,24 @@ def build_index(
     kind : {"auto", "mih"}
         auto builds none where a scan is expected to be as fast.
     budget_bytes : int
-        Most bytes of the index. Building takes as much memory.
+        Most bytes of the index of all rows; one of fewer rows gets their share. Building needs
+        memory of its own, see `ssah_index.index.mih_build.fill`.
+    rebuild : bool
+        Build it anew, of all rows, whatever is there.
     threads : int, optional
         Most cores to use; all when left out.
     stop : Stop, optional
     progress : Progress, optional
-        Told of tables.
+        Told of entries that are written.
+    tell : callable, optional
+        Told a line on what will be built and what it will take, before that.
 
     Raises
     ------
     SpecError
-        If there are no rows, too many, or no shape fits the budget.
+        If there are no rows, or no shape fits the budget.
     ConflictError
-        If segments were compacted meanwhile.
+        If segments were compacted meanwhile, or another process builds the same index.
     DeadlineError, CancelledError
         As ``stop`` says; the store is as it was.
     WriteFailedError
@@ -80,57 +91,109 @@ def build_index(
     if kind not in ("auto", MIH):
         raise SpecError(f"kind is {kind!r}", "'auto' or 'mih'", "Correct the spelling.")
     snapshot = store.snapshot()
-    segments = [s for s in snapshot.segments if len(s) and s.entry.modality == modality]
-    if not segments:
+    if not any(len(s) and s.entry.modality == modality for s in snapshot.segments):
         raise SpecError(f"{store.place} has no {modality}s", "rows to index", "Append some.")
-    extents = extents_of(segments)
-    n = sum(map(len, segments))
-    shape = plan(draw(extents), n, store.format.bits, budget_bytes)
-    reason = (
-        f"{n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query by "
-        f"tables ({shape.m}, keys of {shape.b} bits), {1e3 * shape.scan_s:.2g} ms by a scan"
-    )
-    if kind == "auto" and shape.query_s * GAIN > shape.scan_s:
-        return IndexReport(kind="flat", reason=reason, rows=n, index_bytes=0, shape={})
-    folders = tuple(segment.entry.folder for segment in segments)
-    entry = _standing(snapshot, modality, folders, shape)
-    if entry is None:
-        arrays = {name: np.empty(size, kind) for name, (kind, size) in shape.sizes().items()}
-        made = build(extents, shape, arrays, threads=threads, stop=stop, progress=progress)
-        entry = stage_index(store.place, MIH, modality, folders, asdict(shape), made)
-        _publish(store, entry)
-    return IndexReport(
-        kind=MIH,
-        reason=reason,
-        rows=n,
-        index_bytes=sum(entry.sizes.values()),
-        shape=asdict(shape),
-    )
+    standing = [] if rebuild else list(_whole(snapshot, modality))
+    made: list[IndexEntry] = []
+    shapes, reasons = [], []
+    try:
+        for segments in _to_build(snapshot, modality, standing):
+            shape = _plan(snapshot, segments, budget_bytes)
+            reasons.append(_reason(shape))
+            if kind == "auto" and shape.query_s * GAIN > shape.scan_s:
+                continue
+            if tell:
+                tell(f"{reasons[-1]}; {shape.nbytes:,} bytes, {shape.build_s:,.0f} s of one core")
+            shapes.append(asdict(shape))
+            made.append(_build(store, modality, segments, shape, threads, stop, progress))
+        if made:
+            snapshot = store.pinned(_publish(store, made, standing))
+    except BaseException:
+        for entry in made:
+            store.discard(entry)
+        raise
+    return _report(snapshot, modality, reasons, shapes)
 
 
-def _standing(
-    snapshot: Snapshot,
-    modality: Modality,
-    folders: tuple[str, ...],
-    shape: MihPlan,
-) -> IndexEntry | None:
-    """The index that is there already, if it is this very one and whole."""
+def _whole(snapshot: Snapshot, modality: Modality) -> Iterator[IndexEntry]:
+    """Indexes that are there, and whose files are as they were written."""
     for files in snapshot.indexes:
-        entry = files.entry
-        if (entry.kind, entry.modality, entry.segments) == (MIH, modality, folders):
+        if (files.entry.kind, files.entry.modality) == (MIH, modality):
             try:
-                if files.about["shape"] == json.loads(json.dumps(asdict(shape))) and files.arrays:
-                    return entry
+                files.arrays()
             except CorruptError:
                 continue
-    return None
+            yield files.entry
 
 
-def _publish(store: Store, entry: IndexEntry) -> None:
-    """Let a staged index take the place of those of its kind and modality."""
+def _to_build(
+    snapshot: Snapshot, modality: Modality, standing: list[IndexEntry]
+) -> Iterator[list[Segment]]:
+    """Segments for each index that is to be built; takes what they stand in for from standing."""
+    rows = {s.entry.folder: s.entry.rows for s in snapshot.segments if s.entry.modality == modality}
+    covered = {folder for entry in standing for folder in entry.segments}
+    chosen = rows.keys() - covered
+    if not sum(rows[folder] for folder in chosen):
+        return
+    for entry in sorted(standing, key=lambda entry: sum(rows[f] for f in entry.segments)):
+        if sum(rows[f] for f in entry.segments) > MERGE * sum(rows[f] for f in chosen):
+            break
+        chosen |= set(entry.segments)
+        standing.remove(entry)
+    group: list[Segment] = []
+    for segment in snapshot.segments:
+        if segment.entry.folder in chosen and len(segment):
+            if sum(map(len, group)) + len(segment) >= MOST_ROWS:
+                yield group
+                group = []
+            group.append(segment)
+    yield group
+
+
+def _plan(snapshot: Snapshot, segments: Sequence[Segment], budget_bytes: int) -> MihPlan:
+    modality, n = segments[0].entry.modality, sum(map(len, segments))
+    rows = sum(s.entry.rows for s in snapshot.segments if s.entry.modality == modality)
+    budget = math.ceil(budget_bytes * n / rows)
+    return plan(draw(extents_of(segments)), n, 8 * snapshot.nbytes, budget)
+
+
+def _reason(shape: MihPlan) -> str:
+    return (
+        f"{shape.n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query by "
+        f"tables ({shape.m}, keys of {shape.b} bits), {1e3 * shape.scan_s:.2g} ms by a scan"
+    )
+
+
+def _build(
+    store: Store,
+    modality: Modality,
+    segments: Sequence[Segment],
+    shape: MihPlan,
+    threads: int | None,
+    stop: Stop | None,
+    progress: Progress,
+) -> IndexEntry:
+    """Write an index durably, without publishing it."""
+    work = IndexWork(
+        kind=MIH,
+        modality=modality,
+        segments=[segment.entry.folder for segment in segments],
+        shape=asdict(shape),
+        arrays={name: kind for name, (kind, _) in shape.sizes().items()},
+    )
+    with IndexDraft(store.place, work) as draft:
+        fill(extents_of(segments), shape, draft, threads=threads, stop=stop, progress=progress)
+        return draft.finish(balance(shape, draft))
+
+
+def _publish(store: Store, made: Sequence[IndexEntry], standing: Sequence[IndexEntry]) -> Manifest:
+    """Let built indexes take the place of all of their kind and modality but those standing."""
+    kind, modality = made[0].kind, made[0].modality
+    kept = {entry.folder for entry in standing}
+    needed = {folder for entry in made for folder in entry.segments}
 
     def follow(current: Manifest) -> Manifest:
-        if not set(entry.segments) <= {segment.folder for segment in current.segments}:
+        if not needed <= {segment.folder for segment in current.segments}:
             raise ConflictError(
                 f"segments of {store.place} were compacted while their index was built",
                 "segments that are still there",
@@ -139,15 +202,29 @@ def _publish(store: Store, entry: IndexEntry) -> None:
         others = tuple(
             other
             for other in current.indexes
-            if (other.kind, other.modality) != (entry.kind, entry.modality)
+            if (other.kind, other.modality) != (kind, modality) or other.folder in kept
         )
-        return current.following("index", indexes=(*others, entry))
+        return current.following("index", indexes=(*others, *made))
 
-    try:
-        store.change(follow)
-    except BaseException:
-        store.discard(entry)
-        raise
+    return store.change(follow)
+
+
+def _report(
+    snapshot: Snapshot, modality: Modality, reasons: Sequence[str], shapes: Sequence[dict[str, Any]]
+) -> IndexReport:
+    there = [
+        files.entry
+        for files in snapshot.indexes
+        if (files.entry.kind, files.entry.modality) == (MIH, modality)
+    ]
+    covered = {folder for entry in there for folder in entry.segments}
+    return IndexReport(
+        kind=MIH if there else "flat",
+        reason="; ".join(reasons) or "all rows are in an index already",
+        rows=sum(s.entry.rows for s in snapshot.segments if s.entry.folder in covered),
+        index_bytes=sum(sum(entry.sizes.values()) for entry in there),
+        built=tuple(shapes),
+    )
 
 
 def drop_indexes(store: Store, modality: Modality | None = None) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ssah_index.errors import CorruptError
 from ssah_index.index.flat import FlatIndex
@@ -13,13 +17,11 @@ from ssah_index.store import IndexFiles, Segment, Snapshot
 from ssah_index.types import Hits, Index, Modality, SearchSpec, Words
 
 MIH = "mih"
+logger = logging.getLogger(__name__)
 
 
 def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
-    """What answers searches of a snapshot: its indexes, and a scan of what they do not cover.
-
-    An index that is damaged is left aside, and its segments are scanned.
-    """
+    """What answers searches of a snapshot: its indexes, and a scan of what they do not cover."""
     segments = {segment.entry.folder: segment for segment in snapshot.segments}
     parts: list[Index] = []
     covered: set[str] = set()
@@ -29,10 +31,7 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
             continue
         if covered & set(entry.segments) or not set(entry.segments) <= segments.keys():
             continue
-        try:
-            parts.append(_engine(files, [segments[folder] for folder in entry.segments]))
-        except CorruptError:
-            continue
+        parts.append(Stored(files, [segments[folder] for folder in entry.segments]))
         covered.update(entry.segments)
     rest = [s for s in snapshot.select(modality) if s.entry.folder not in covered]
     if rest or not parts:
@@ -40,14 +39,48 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
     return parts[0] if len(parts) == 1 else _Several(parts)
 
 
-def _engine(files: IndexFiles, segments: Sequence[Segment]) -> Index:
+class Stored:
+    """An index that lies in a store: a scan until its files are known to be whole, and if not.
+
+    Parameters
+    ----------
+    files : IndexFiles
+    segments : sequence of Segment
+        What it covers.
+    """
+
+    def __init__(self, files: IndexFiles, segments: Sequence[Segment]) -> None:
+        self._files, self._segments = files, segments
+        self._scan = FlatIndex.over(segments)
+        self._engine: Index | None = None
+
+    def search(self, queries: Words, spec: SearchSpec) -> Hits:
+        """Rows near each query, by (distance, row)."""
+        return self.engine(patient=False).search(queries, spec)
+
+    def engine(self, *, patient: bool) -> Index:
+        """What answers; see `IndexFiles.arrays`."""
+        if self._engine is None:
+            try:
+                arrays = self._files.arrays(patient)
+            except CorruptError as error:
+                logger.warning("searches scan: %s", error)
+                self._engine = self._scan
+            else:
+                if arrays is None:
+                    return self._scan
+                self._engine = _mih(arrays, self._files.about["shape"], self._segments)
+        return self._engine
+
+
+def _mih(
+    arrays: Mapping[str, NDArray[Any]], shape: Mapping[str, Any], segments: Sequence[Segment]
+) -> Index:
     from ssah_index.index.mih import MihIndex
     from ssah_index.index.mih_plan import MihPlan
 
-    shape = files.about["shape"]
-    return MihIndex(
-        files.arrays, MihPlan(**{**shape, "order": tuple(shape["order"])}), extents_of(segments)
-    )
+    plan = MihPlan(**{**shape, "order": tuple(shape["order"])})
+    return MihIndex(arrays, plan, extents_of(segments))
 
 
 def extents_of(segments: Sequence[Segment]) -> list[Extent]:

@@ -89,13 +89,13 @@ BODY = types.Array(types.uint32, 1, "C", readonly=True)
 def restore(entries: Any, offsets: Any, place: Any, out: Any) -> None:
     """Put the keys back into entries of the compact form.
 
-    entries: (body, tails) of table 0; offsets: uint32 (2^b + 1,); place: (first entry, its
-    bucket, b); out: uint64 (count,), permuted codes.
+    entries: (body, tails), some of table 0; offsets: uint32 (2^b + 1,), of the table; place: (which
+    entry of the table the first is, its bucket, b); out: uint64 (count,), permuted codes.
     """
     body, tails = entries
     first, bucket, b = place
     for i in range(out.size):
         while offsets[bucket + 1] <= first + i:
             bucket += 1
-        rest = np.uint64(body[first + i]) | (np.uint64(tails[first + i]) << np.uint64(32))
+        rest = np.uint64(body[i]) | (np.uint64(tails[i]) << np.uint64(32))
         out[i] = (rest << np.uint64(b)) | np.uint64(bucket)

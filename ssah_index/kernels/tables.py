@@ -1,9 +1,9 @@
 """Tables of an index by counting sort, and equal codes collapsed into one entry.
 
-A table is cut into parts, runs of buckets: cores fill parts side by side, and each pass writes
-to one stretch of a table only, which may lie on disk. Table 0 is filled from the codes of the
-rows, sorted within its buckets and collapsed; the others from the entries of table 0. All take
-permuted codes: uint64 (n * words,), chunk by chunk.
+A table is made in parts, runs of buckets: cores make parts side by side, each in arrays of its
+own. Parts of table 0 come from the codes of the rows, sorted within their buckets and collapsed;
+those of the others from the entries of table 0. All take permuted codes: uint64 (n * words,),
+chunk by chunk.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import numpy as np
 from numba import njit, types
 
 from ssah_index.kernels.entries import OFFSETS, REFS, REPEATED, TAILS, body_type, key_at, rotate
-from ssah_index.kernels.signatures import CODES, NOTHING, NUMBER, NUMBERS, TABLE
+from ssah_index.kernels.signatures import CODES, NOTHING, NUMBER, NUMBERS
 
 PLACE = types.UniTuple(NUMBER, 3)
 """(words of a code, first bit of the key, b)."""
 PART = types.UniTuple(NUMBER, 2)
 """Buckets of the part: from the first, to before the second."""
-BORDERS = types.Tuple((OFFSETS, NUMBER))
 LISTS = types.Tuple((OFFSETS, REFS))
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd, and its bits look random."""
@@ -41,29 +40,20 @@ def count_keys(codes: Any, place: Any, part: Any, counts: Any) -> None:
             counts[key + 1] += np.uint32(1)
 
 
-@njit(NOTHING(OFFSETS), nogil=True, cache=True)
-def accumulate(counts: Any) -> None:
-    """Turn counts at j + 1 into where bucket j begins, still at j + 1: there `spread` counts on."""
-    total = np.uint32(0)
-    for j in range(1, counts.size):
-        count = counts[j]
-        counts[j] = total
-        total += count
-
-
 @cache
 def spread(compact: bool) -> Callable[..., None]:
-    """Compile the kernel that writes codes into their buckets, in the order they come."""
+    """Compile the kernel that writes codes into the buckets of a part, in the order they come."""
     refs_t = types.Array(types.uint32, 1, "C", readonly=True)
     table = types.Tuple((types.Array(body_type(compact), 1, "C"), TAILS, REFS))
     signature = NOTHING(types.Tuple((CODES, refs_t)), PLACE, PART, OFFSETS, table)
 
     @njit(signature, nogil=True, cache=True)
-    def kernel(source: Any, place: Any, part: Any, offsets: Any, table: Any) -> None:
+    def kernel(source: Any, place: Any, part: Any, heads: Any, table: Any) -> None:
         """Fill buckets.
 
-        source: (codes, references uint32 (n,)); offsets: uint32 (2^b + 1,), of which j + 1
-        says where the next entry of bucket j goes, advanced here; table: (body, tails, refs).
+        source: (codes, references uint32 (n,)); heads: uint32 (buckets,), where in the part the
+        next entry of each of its buckets goes, advanced here; table: (body, tails, refs) of the
+        part.
         """
         codes, refs = source
         words, bit, b = place
@@ -72,8 +62,8 @@ def spread(compact: bool) -> Callable[..., None]:
         for i in range(refs.size):
             key = key_at(codes, i * words, bit, b)
             if low <= key < high:
-                j = np.int64(offsets[key + 1])
-                offsets[key + 1] = np.uint32(j + 1)
+                j = np.int64(heads[key - low])
+                heads[key - low] = np.uint32(j + 1)
                 out[j] = refs[i]
                 if compact:
                     rest = rotate(codes[i], bit) >> np.uint64(b)
@@ -105,21 +95,19 @@ def _sort(marks: Any, order: Any) -> None:
 def sort_buckets(compact: bool) -> Callable[..., None]:
     """Compile the kernel that brings equal codes of a bucket together, in the order of rows."""
     table = types.Tuple((types.Array(body_type(compact), 1, "C"), TAILS, REFS))
-    signature = NOTHING(NUMBER, PART, BORDERS, table)
+    signature = NOTHING(NUMBER, OFFSETS, table)
 
     @njit(signature, nogil=True, cache=True)
-    def kernel(words: int, part: Any, borders: Any, table: Any) -> None:
+    def kernel(words: int, borders: Any, table: Any) -> None:
         """Sort by a mark: the code itself, or a hash of its words.
 
-        borders: (offsets uint32 (2^b + 1,), where buckets begin; end of the part); table: (body,
-        tails, refs). Codes of equal hash may lie mixed; then some equal ones stay apart.
+        borders: uint32 (buckets + 1,), where the buckets of the part begin and end; table: (body,
+        tails, refs) of the part. Codes of equal hash may lie mixed; then some equal ones stay
+        apart.
         """
-        offsets, end = borders
         body, tails, refs = table
-        low, high = part
-        for key in range(low, high):
-            j = np.int64(offsets[key])
-            stop = np.int64(offsets[key + 1]) if key + 1 < high else end
+        for key in range(borders.size - 1):
+            j, stop = np.int64(borders[key]), np.int64(borders[key + 1])
             if stop - j < 2:
                 continue
             marks, order = np.zeros(stop - j, np.uint64), np.empty(stop - j, np.int64)
@@ -154,37 +142,33 @@ def _equal(body: Any, tails: Any, words: Any, i: Any, j: Any) -> Any:
 def collapse(compact: bool) -> Callable[..., None]:
     """Compile the kernel that makes one entry of equal codes that lie side by side."""
     table = types.Tuple((types.Array(body_type(compact), 1, "C"), TAILS, REFS))
-    signature = NOTHING(NUMBER, PART, BORDERS, table, LISTS, NUMBERS)
+    signature = NOTHING(NUMBER, OFFSETS, table, LISTS, NUMBERS)
 
     @njit(signature, nogil=True, cache=True)
-    def kernel(words: int, part: Any, borders: Any, table: Any, lists: Any, out: Any) -> None:
-        """Collapse a part towards its first entry, ``begin``.
+    def kernel(words: int, borders: Any, table: Any, lists: Any, out: Any) -> None:
+        """Collapse a part towards its first entry.
 
-        borders, table: as `sort_buckets` left them; offsets are kept up to date; lists: (ends,
-        rows), uint32: from ``rows[begin]`` on come the rows of the part's lists, and from
-        ``ends[begin // 2 + 1]`` on where each list ends among them; out: int64 (3,): entries,
+        borders, table: as `sort_buckets` left them, kept up to date here; lists: (ends, rows),
+        uint32: the rows of the part's lists, and where each list ends among them; out: int64 (2,):
         lists, and rows in lists.
         """
-        offsets, end = borders
         body, tails, refs = table
         ends, rows = lists
-        low, high = part
-        begin = np.int64(offsets[low])
-        place, i, n_lists, n_rows = begin, begin, 0, 0
-        for key in range(low, high):
-            stop = np.int64(offsets[key + 1]) if key + 1 < high else end
-            offsets[key] = np.uint32(place)
+        place, i, n_lists, n_rows = 0, 0, 0, 0
+        for key in range(borders.size - 1):
+            stop = np.int64(borders[key + 1])
+            borders[key] = np.uint32(place)
             while i < stop:
                 last, ref = i + 1, refs[i]
                 while last < stop and _equal(body, tails, words, i, last):
                     last += 1
                 if last - i > 1:
                     for j in range(i, last):
-                        rows[begin + n_rows] = refs[j]
+                        rows[n_rows] = refs[j]
                         n_rows += 1
                     ref = REPEATED | np.uint32(n_lists)
+                    ends[n_lists] = np.uint32(n_rows)
                     n_lists += 1
-                    ends[begin // 2 + n_lists] = np.uint32(n_rows)
                 refs[place] = ref
                 for w in range(words):
                     body[place * words + w] = body[i * words + w]
@@ -192,41 +176,7 @@ def collapse(compact: bool) -> Callable[..., None]:
                     tails[place] = tails[i]
                 place += 1
                 i = last
-        out[0], out[1], out[2] = place - begin, n_lists, n_rows
-
-    return kernel
-
-
-@cache
-def settle(compact: bool) -> Callable[..., None]:
-    """Compile the kernel that moves a collapsed part down to where the one before it ends."""
-    table = types.Tuple((types.Array(body_type(compact), 1, "C"), TAILS, REFS))
-    signature = NOTHING(NUMBER, PART, OFFSETS, table, LISTS, TABLE)
-
-    @njit(signature, nogil=True, cache=True)
-    def kernel(words: int, part: Any, offsets: Any, table: Any, lists: Any, moves: Any) -> None:
-        """Move entries, lists and rows of lists, and number them anew.
-
-        moves: int64 (3, 3): of entries, ends of lists and rows of lists, each (from, to, how
-        many).
-        """
-        body, tails, refs = table
-        ends, rows = lists
-        start, to, n = moves[0]
-        for j in range(n):
-            ref = refs[start + j]
-            refs[to + j] = ref + np.uint32(moves[1, 1]) if ref & REPEATED else ref
-            for w in range(words):
-                body[(to + j) * words + w] = body[(start + j) * words + w]
-            if compact:
-                tails[to + j] = tails[start + j]
-        for key in range(part[0], part[1]):
-            offsets[key] -= np.uint32(start - to)
-        start, to, n = moves[1]
-        for j in range(1, n + 1):
-            ends[to + j] = ends[start + j] + np.uint32(moves[2, 1])
-        start, to, n = moves[2]
-        for j in range(n):
-            rows[to + j] = rows[start + j]
+        borders[borders.size - 1] = np.uint32(place)
+        out[0], out[1] = n_lists, n_rows
 
     return kernel

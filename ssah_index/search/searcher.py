@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ssah_index.codes import allowed_rows, as_codes, to_words
-from ssah_index.errors import QueryError
+from ssah_index.errors import CorruptError, QueryError
 from ssah_index.index import FlatIndex
 from ssah_index.index.stored import open_index
+from ssah_index.search.arrays import warm_up
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
 from ssah_index.store import Snapshot, Store
@@ -48,6 +52,19 @@ class Searcher:
         """Pin the newest generation and return its number; on an error the old one stays."""
         self._pinned = (self.store.snapshot(), {})
         return self.snapshot.generation
+
+    def warm_up(self) -> None:
+        """Load what searches need, so that the first is as fast as those after it.
+
+        Kernels are loaded, or compiled, and the files of indexes compared with their hashes,
+        which takes as long as to read them. Without it, searches scan until they are.
+        """
+        warm_up(self.bits)
+        for files in self.snapshot.indexes:
+            with contextlib.suppress(CorruptError):  # searches say so, and scan
+                files.arrays()
+        if len(self.snapshot):
+            self.search(np.zeros(self.bits // 8, np.uint8), k=1)
 
     def search(
         self,

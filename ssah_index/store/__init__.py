@@ -4,10 +4,11 @@ from ssah_index.store.append import AppendReport, Committed
 from ssah_index.store.collect import CollectReport, collect
 from ssah_index.store.columns import items_table, parse_ids
 from ssah_index.store.compact import CompactReport, compact
+from ssah_index.store.drafts import IndexDraft, IndexWork
 from ssah_index.store.duplicates import Policy, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
-from ssah_index.store.indexes import IndexFiles, stage_index
+from ssah_index.store.indexes import IndexFiles
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.repair import RepairReport, repair
 from ssah_index.store.segment import Segment
@@ -23,8 +24,10 @@ __all__ = [
     "CompactReport",
     "Damage",
     "IdKind",
+    "IndexDraft",
     "IndexEntry",
     "IndexFiles",
+    "IndexWork",
     "Manifest",
     "Policy",
     "RepairReport",
@@ -38,7 +41,6 @@ __all__ = [
     "parse_ids",
     "refuse",
     "repair",
-    "stage_index",
     "stage_segment",
     "verify",
     "writing",

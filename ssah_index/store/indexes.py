@@ -7,12 +7,11 @@ compared with their hashes before they are used, since a wrong offset could end 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import os
+import threading
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,79 +20,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ssah_index.errors import CorruptError, SsahError
-from ssah_index.store.files import Seal, at_once, seal_file, sync_tree, write_file, writing
+from ssah_index.errors import CorruptError
+from ssah_index.store.files import Seal, seal_file
 from ssah_index.store.manifest import IndexEntry
 from ssah_index.store.place import RESTORE, Place
-from ssah_index.store.shard import read_codes, write_codes
-from ssah_index.types import Modality
+from ssah_index.store.shard import read_codes
 
 INDEXES = "indexes"
 ABOUT = "index.json"
-
-
-def stage_index(
-    place: Place,
-    kind: str,
-    modality: Modality,
-    segments: Sequence[str],
-    shape: Mapping[str, Any],
-    arrays: Mapping[str, NDArray[Any]],
-) -> IndexEntry:
-    """Write an index durably, without publishing it.
-
-    Parameters
-    ----------
-    place : Place
-        The store's.
-    kind : str
-        Which engine reads it.
-    modality : {"image", "text"}
-    segments : sequence of str
-        Folders of the segments it covers, in the order of the snapshot.
-    shape : mapping
-        What the engine needs beside the arrays; goes to JSON and back.
-    arrays : mapping of str to array
-        One axis each.
-
-    Raises
-    ------
-    WriteFailedError
-        If the disk is full or cannot be written.
-    """
-    # The name says what is in it; equal work has equal files under it.
-    work = json.dumps([kind, list(segments), shape], sort_keys=True).encode()
-    name = f"{kind}-{xxhash.xxh3_64_hexdigest(work)}.{uuid.uuid4().hex[:8]}"
-    below = f"{INDEXES}/{name}"
-    folder = place.root / below
-    try:
-        with writing(folder):
-            folder.mkdir(parents=True)
-            seals: dict[str, Seal] = {}
-            for array_name, array in arrays.items():
-                raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize)
-                own, _ = write_codes(folder / array_name, raw)
-                seals |= {f"{array_name}/{path}": seal for path, seal in own.items()}
-            about = {
-                "shape": shape,
-                "arrays": {n: [str(a.dtype), len(a)] for n, a in arrays.items()},
-                "files": {path: asdict(seal) for path, seal in sorted(seals.items())},
-            }
-            seals[ABOUT] = write_file(folder / ABOUT, [json.dumps(about, indent=1).encode()])
-            sync_tree(folder)
-        place.keep([f"{below}/{path}" for path in sorted(seals)])
-    except BaseException:
-        with contextlib.suppress(SsahError):
-            place.remove_folder(below)
-        raise
-    return IndexEntry(
-        kind=kind,
-        folder=name,
-        modality=modality,
-        segments=tuple(segments),
-        sizes={path: seal.size for path, seal in sorted(seals.items())},
-        xxh3=seals[ABOUT].xxh3,
-    )
+QUICK_BYTES = 16 << 20
+"""What is compared within milliseconds, so that nobody need wait for it twice."""
 
 
 class IndexFiles:
@@ -113,12 +49,15 @@ class IndexFiles:
     def __init__(self, place: Place, entry: IndexEntry) -> None:
         self.entry = entry
         self._place = place
+        self._lock = threading.Lock()
+        self._asked = False
+        self._comparing: tuple[int, Future[dict[str, NDArray[Any]]]] | None = None
         self._below = f"{INDEXES}/{entry.folder}"
         place.check(self._below, entry.sizes)
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What index.json says: ``shape``, ``arrays`` and ``files``.
+        """What index.json says: ``shape``, ``facts``, ``arrays`` and ``files``.
 
         Raises
         ------
@@ -140,28 +79,52 @@ class IndexFiles:
         """Of its files but index.json, by path below the store."""
         return {f"{self._below}/{path}": Seal(**s) for path, s in self.about["files"].items()}
 
-    @cached_property
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self, patient: bool = True) -> dict[str, NDArray[Any]] | None:
         """The arrays, mapped read-only, once all of their bytes were compared with their hashes.
+
+        Parameters
+        ----------
+        patient : bool
+            Wait for that. If not, and it takes long, there are None for now: the first call only
+            notes that it was asked, since a process that searches once is better off without, and
+            the second lets a thread begin to compare.
 
         Raises
         ------
         CorruptError
             If one is missing or altered.
         """
-        seals = self.seals
-        self._place.bring(seals)
-        at_once(self._compare, list(seals.items()))
-        folder = self._place.root / self._below
-        return {
-            name: self._array(folder / name, dtype, n)
-            for name, (dtype, n) in self.about["arrays"].items()
-        }
+        quick = sum(self.entry.sizes.values()) <= QUICK_BYTES
+        with self._lock:
+            if self._comparing is None or self._comparing[0] != os.getpid():
+                if not (patient or quick or self._asked):
+                    self._asked = True
+                    return None
+                found: Future[dict[str, NDArray[Any]]] = Future()
+                # Not of a pool: the end of the process need not wait for it.
+                threading.Thread(target=self._compare, args=(found,), daemon=True).start()
+                self._comparing = os.getpid(), found  # a forked child has no such thread
+            found = self._comparing[1]
+        return found.result() if patient or quick or found.done() else None
 
-    def _compare(self, sealed: tuple[str, Seal]) -> None:
-        path, seal = sealed
-        if seal_file(self._place.root / path) != seal:
-            raise CorruptError(f"{self._place}/{path} is altered", f"hash {seal.xxh3}", RESTORE)
+    def _compare(self, found: Future[dict[str, NDArray[Any]]]) -> None:
+        try:
+            seals = self.seals
+            self._place.bring(seals)
+            for path, seal in seals.items():
+                if seal_file(self._place.root / path) != seal:
+                    raise CorruptError(
+                        f"{self._place}/{path} is altered", f"hash {seal.xxh3}", RESTORE
+                    )
+            folder = self._place.root / self._below
+            found.set_result(
+                {
+                    name: self._array(folder / name, dtype, n)
+                    for name, (dtype, n) in self.about["arrays"].items()
+                }
+            )
+        except BaseException as error:
+            found.set_exception(error)
 
     @staticmethod
     def _array(folder: Path, dtype: str, n: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import google_crc32c
 import numpy as np
@@ -26,6 +26,7 @@ from ssah_index.types import Codes
 
 CHUNK_BYTES = 1 << 20
 SHARD = "codes/c/0/0"
+METADATA = "codes/zarr.json"
 Prefetch: TypeAlias = Callable[[], None]
 
 
@@ -60,22 +61,34 @@ def write_codes(folder: Path, codes: Codes) -> tuple[dict[str, Seal], list[int]]
             chunk = codes[start : start + step].tobytes().ljust(step * nbytes, b"\0")
             checksums.append(google_crc32c.value(chunk))
             yield chunk
-        index = np.empty((chunks, 2), "<u8")
-        index[:, 0] = np.arange(chunks) * (step * nbytes)
-        index[:, 1] = step * nbytes
-        yield index.tobytes()
-        yield struct.pack("<I", google_crc32c.value(index.tobytes()))
+        yield _chunk_index(chunks, step * nbytes)
 
     (folder / "codes").mkdir(parents=True)
-    metadata = json.dumps(_metadata(n, nbytes, step, chunks), indent=1).encode()
-    seals = {"codes/zarr.json": write_file(folder / "codes/zarr.json", [metadata])}
+    seals = {METADATA: write_file(folder / METADATA, [shard_metadata(n, nbytes)])}
     if n:  # an array without rows has no chunk, hence no shard
         (folder / SHARD).parent.mkdir(parents=True)
         seals[SHARD] = write_file(folder / SHARD, parts())
     return seals, checksums
 
 
-def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
+def shard_end(n: int, nbytes: int) -> bytes:
+    """What follows n codes in their shard: zeros up to a whole chunk, and the chunk index."""
+    step = chunk_rows(n, nbytes)
+    chunks = -(-n // step)
+    return bytes((chunks * step - n) * nbytes) + _chunk_index(chunks, step * nbytes)
+
+
+def _chunk_index(chunks: int, size: int) -> bytes:
+    index = np.empty((chunks, 2), "<u8")
+    index[:, 0] = np.arange(chunks) * size
+    index[:, 1] = size
+    return index.tobytes() + struct.pack("<I", google_crc32c.value(index.tobytes()))
+
+
+def shard_metadata(n: int, nbytes: int) -> bytes:
+    """The zarr.json of n codes in one shard."""
+    step = chunk_rows(n, nbytes)
+    chunks = -(-n // step)
     sharding = {
         "chunk_shape": [step, nbytes],
         "codecs": [{"name": "bytes"}],
@@ -86,7 +99,7 @@ def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
         "index_location": "end",
     }
     shard_shape = [step * max(chunks, 1), nbytes]
-    return {
+    metadata = {
         "zarr_format": 3,
         "node_type": "array",
         "shape": [n, nbytes],
@@ -98,6 +111,7 @@ def _metadata(n: int, nbytes: int, step: int, chunks: int) -> dict[str, Any]:
         "attributes": {"bitorder": "little"},
         "storage_transformers": [],
     }
+    return json.dumps(metadata, indent=1).encode()
 
 
 def read_codes(
@@ -126,12 +140,12 @@ def read_codes(
     path = folder / SHARD
     mapped = map_file(path, advice)
     try:
-        metadata = json.loads((folder / "codes/zarr.json").read_bytes())
+        metadata = json.loads((folder / METADATA).read_bytes())
         step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
         chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CorruptError(
-            f"{folder / 'codes/zarr.json'} cannot be read ({error!r})", "Zarr metadata", RESTORE
+            f"{folder / METADATA} cannot be read ({error!r})", "Zarr metadata", RESTORE
         ) from error
     tail = mapped[-(16 * chunks + 4) :]
     if (

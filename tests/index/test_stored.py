@@ -1,21 +1,25 @@
 """Indexes that lie in a store: the same answers as without, whatever becomes of the store."""
 
 import json
-import signal
-import subprocess
-import sys
+import time
 
 import numpy as np
 import pytest
 
 import ssah_index
-from ssah_index.errors import CancelledError, ConflictError, SpecError, TooManyHitsError
+from ssah_index.errors import (
+    CancelledError,
+    ConflictError,
+    CorruptError,
+    SpecError,
+    TooManyHitsError,
+)
 from ssah_index.index import FlatIndex, building
 from ssah_index.index.building import build_index, drop_indexes
 from ssah_index.index.mih import MihIndex
-from ssah_index.index.stored import open_index
+from ssah_index.index.stored import Stored, open_index
 from ssah_index.stop import Stop
-from ssah_index.store import Store, collect, compact, repair, verify
+from ssah_index.store import Store, collect, compact, indexes, repair, verify
 from tests.conftest import append, random_codes, run_cli
 from tests.index.suite import IndexSuite
 
@@ -77,7 +81,8 @@ def same_as_scan(store):
 
 def kinds(store, modality=None):
     index = open_index(store.snapshot(), modality)
-    return [type(part) for part in getattr(index, "_parts", [index])]
+    parts = getattr(index, "_parts", [index])
+    return [type(p.engine(patient=True) if isinstance(p, Stored) else p) for p in parts]
 
 
 def test_a_search_uses_what_is_built(store):
@@ -95,8 +100,76 @@ def test_appends_are_scanned_and_deletions_heeded(store):
     searcher = same_as_scan(store)
     assert len(searcher) == 5500 + 300 - 1000 + 1
     build_index(store, "image", kind="mih", budget_bytes=BUDGET)
-    assert kinds(store, "image") == [MihIndex]
+    assert kinds(store, "image") == [MihIndex, MihIndex]
     same_as_scan(store)
+
+
+def covered(store):
+    """Rows of each index of images, in the order they were published."""
+    rows = {entry.folder: entry.rows for entry in store.newest().segments}
+    return [
+        sum(rows[folder] for folder in entry.segments)
+        for entry in store.newest().indexes
+        if entry.modality == "image"
+    ]
+
+
+def test_appended_rows_get_an_index_and_small_ones_become_one(store):
+    """The number of indexes grows with the logarithm of the rows."""
+    for number, (rows, expected) in enumerate(
+        [(1000, [5000, 1000]), (600, [5000, 1600]), (2000, [8600]), (100, [8600, 100])]
+    ):
+        append(store, f"more-{number}", clustered(number, rows))
+        report = build_index(store, "image", kind="mih", budget_bytes=BUDGET)
+        assert covered(store) == expected
+        assert report.rows == sum(expected)
+        assert [shape["n"] for shape in report.built] == expected[-1:]
+    same_as_scan(store)
+    again = build_index(store, "image", kind="mih", budget_bytes=BUDGET)
+    assert (again.built, again.reason) == ((), "all rows are in an index already")
+    whole = build_index(store, "image", kind="mih", budget_bytes=BUDGET, rebuild=True)
+    assert covered(store) == [8700] == [shape["n"] for shape in whole.built]
+    assert kinds(store) == [MihIndex, MihIndex]
+    same_as_scan(store)
+
+
+def test_more_rows_than_an_index_holds_get_several(store, monkeypatch):
+    monkeypatch.setattr(building, "MOST_ROWS", 4000)
+    drop_indexes(store)
+    report = build_index(store, "image", kind="mih", budget_bytes=BUDGET)
+    assert covered(store) == [3000, 2000]
+    assert report.rows == 5000
+    same_as_scan(store)
+
+
+def test_what_takes_long_to_compare_is_scanned_meanwhile(store, monkeypatch):
+    """A process that searches once never begins; one that goes on soon has the index."""
+    monkeypatch.setattr(indexes, "QUICK_BYTES", 0)
+    files = Store.open(store.path).snapshot().indexes[0]
+    assert files.arrays(patient=False) is None
+    assert files._comparing is None
+    for _ in range(1000):
+        if arrays := files.arrays(patient=False):
+            break
+        time.sleep(0.01)
+    assert set(arrays) == {"offsets", "body", "tails", "refs", "lists", "list_rows"}
+    same_as_scan(Store.open(store.path))
+    path = store.path / "indexes" / files.entry.folder / "refs/codes/c/0/0"
+    content = bytearray(path.read_bytes())
+    content[5] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    searcher = same_as_scan(Store.open(store.path))
+    with pytest.raises(CorruptError, match="refs/codes/c/0/0 is altered"):
+        searcher.snapshot.indexes[0].arrays()
+    same_as_scan(Store.open(store.path))
+
+
+def test_a_warm_searcher_has_its_indexes_at_hand(store, monkeypatch):
+    monkeypatch.setattr(indexes, "QUICK_BYTES", 0)
+    searcher = ssah_index.open(store.path)
+    searcher.warm_up()
+    assert all(files.arrays(patient=False) for files in searcher.snapshot.indexes)
 
 
 def test_limits_hold_over_all_parts(store):
@@ -171,29 +244,6 @@ def test_equal_work_makes_equal_files(store, tmp_path):
     assert store.newest() == before
 
 
-BUILD = """
-import sys
-from ssah_index.index.building import build_index
-from ssah_index.store import Store
-print("begun", flush=True)
-build_index(Store.open(sys.argv[1]), "image", kind="mih")
-"""
-
-
-def test_a_killed_build_leaves_the_store_as_it_was(store):
-    drop_indexes(store)
-    before = store.newest()
-    command = [sys.executable, "-c", BUILD, str(store.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as builder:
-        builder.stdout.readline()
-        builder.send_signal(signal.SIGKILL)
-    assert store.newest() in (before, store.newest())
-    same_as_scan(store)
-    build_index(store, "image", kind="mih", budget_bytes=BUDGET)
-    same_as_scan(store)
-    assert verify(store) == []
-
-
 def test_a_build_is_stopped_or_meets_a_compaction(store, monkeypatch):
     drop_indexes(store)
     stop = Stop()
@@ -201,13 +251,13 @@ def test_a_build_is_stopped_or_meets_a_compaction(store, monkeypatch):
     with pytest.raises(CancelledError):
         build_index(store, "image", kind="mih", stop=stop)
     store.delete(["s0-1"])
-    stage = building.stage_index
+    fill = building.fill
 
-    def slow(*given):
+    def slow(*given, **options):
         compact(store)
-        return stage(*given)
+        fill(*given, **options)
 
-    monkeypatch.setattr(building, "stage_index", slow)
+    monkeypatch.setattr(building, "fill", slow)
     with pytest.raises(ConflictError, match="compacted while their index was built"):
         build_index(store, "image", kind="mih", budget_bytes=BUDGET)
     assert verify(store) == []

@@ -8,7 +8,7 @@ a chunked string column of a whole table overflows its 32-bit offsets.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from ssah_index.store.place import RESTORE
 BATCH_ROWS = 1 << 20
 SPARSE = 1024
 """Rows for each id that is looked up, from which interpolation pays."""
+MANY = 64
+"""Ids there for each that is looked up, up to which all of them may be read."""
 TAKE_ROWS = 32
 """Rows that a thread takes at a time."""
 ROWS = "rows.arrow"
@@ -114,6 +116,8 @@ class Ids:
         The position that each hash belongs to.
     take : callable
         From positions to their ids, as an Arrow array.
+    pieces : callable
+        All ids, in Arrow arrays.
     """
 
     def __init__(
@@ -121,17 +125,38 @@ class Ids:
         hashes: NDArray[np.uint64],
         order: NDArray[Any],
         take: Callable[[NDArray[np.int64]], pa.Array],
+        pieces: Callable[[], Iterable[pa.Array]],
     ) -> None:
         self.hashes = hashes
         self.order = order
         self.take = take
+        self._pieces = pieces
 
     @classmethod
     def of(cls, ids: pa.Array) -> Ids:
         """The side of an array of ids."""
         hashes = hash_ids(ids)
         order = np.argsort(hashes)
-        return cls(hashes[order], order, lambda positions: ids.take(pa.array(positions)))
+        return cls(
+            hashes[order], order, lambda positions: ids.take(pa.array(positions)), lambda: [ids]
+        )
+
+    @cached_property
+    def ends(self) -> tuple[int, int] | None:
+        """The least and the greatest id, where ids are numbers."""
+        if not len(self.hashes) or not all(pa.types.is_integer(p.type) for p in self._pieces()):
+            return None
+        found = [pc.min_max(piece).as_py() for piece in self._pieces() if len(piece)]
+        return min(ends["min"] for ends in found), max(ends["max"] for ends in found)
+
+    def _apart(self, other: Ids) -> bool:
+        """Whether all ids here are less than all there, or greater: so are running numbers."""
+        if len(other.hashes) > MANY * len(self.hashes):  # finding its ends would cost more
+            return False
+        here, there = self.ends, other.ends
+        if here is None or there is None:
+            return False
+        return here[1] < there[0] or there[1] < here[0]
 
     def meet(self, other: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All pairs of positions, here and there, that have one id; in no order.
@@ -143,6 +168,8 @@ class Ids:
         if len(self.hashes) > len(other.hashes):
             there, here = other.meet(self)
             return here, there
+        if self._apart(other):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         first = search_uniform(other.hashes, self.hashes)
         inside = first < len(other.hashes)
         inside[inside] = other.hashes[first[inside]] == self.hashes[inside]
@@ -234,10 +261,14 @@ class Rows:
     def ids(self) -> Ids:
         """The ids, for look-ups; their hashes are mapped."""
         if not len(self):
-            return Ids(np.empty(0, np.uint64), np.empty(0, np.uint32), self._take_ids)
+            none = np.empty(0, np.uint64), np.empty(0, np.uint32)
+            return Ids(*none, self._take_ids, self._all_ids)
         hashes = np.frombuffer(map_file(self._folder / ID_HASH, mmap.MADV_RANDOM), "<u8")
         order = np.frombuffer(map_file(self._folder / ID_ROW, mmap.MADV_RANDOM), "<u4")
-        return Ids(hashes, order, self._take_ids)
+        return Ids(hashes, order, self._take_ids, self._all_ids)
+
+    def _all_ids(self) -> Iterator[pa.Array]:
+        return (batch.column("id") for _, batch in self.batches())
 
     def _take_ids(self, rows: NDArray[np.int64]) -> pa.Array:
         return combined(self.take(rows, [self.schema.field("id")]).column("id"))

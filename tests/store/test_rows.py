@@ -95,3 +95,16 @@ def test_interpolation_finds_what_halving_finds(monkeypatch, spread):
     for wanted in (edges, hashes[::50], random.integers(0, 2**64, 1000, dtype=np.uint64)):
         found = rows_module.search_uniform(hashes, np.sort(wanted))
         np.testing.assert_array_equal(found, np.searchsorted(hashes, np.sort(wanted)))
+
+
+@pytest.mark.parametrize("first", [-50, 0, 35, 49, 50, 51, 1000])
+@pytest.mark.parametrize("step", [1, 3])
+def test_numbers_that_lie_apart_do_not_meet(tmp_path, first, step):
+    """Which is seen by their ends alone; those that do meet are found all the same."""
+    there = np.arange(0, 50, step)
+    write_rows(tmp_path, pa.table({"id": there}))
+    here = np.arange(first, first + 50)
+    own, rows = Ids.of(pa.array(here)).meet(Rows(tmp_path).ids)
+    both = np.intersect1d(here, there)
+    np.testing.assert_array_equal(np.sort(here[own]), both)
+    np.testing.assert_array_equal(np.sort(there[rows]), both)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check format torture clean
+.PHONY: demo test check format torture billion clean
 
 demo: $(INSTALLED)
 	$(BIN)/ssah-index demo demo
@@ -13,6 +13,9 @@ test: $(INSTALLED)
 
 torture: $(INSTALLED)
 	$(BIN)/python -m benchmarks.torture
+
+billion: $(INSTALLED)
+	$(BIN)/python -m benchmarks.billion
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

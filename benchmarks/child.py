@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -13,10 +14,14 @@ from typing import Any, TypeAlias
 Figures: TypeAlias = dict[str, Any]
 STEP_S = 600.0
 """Seconds that a step may take."""
+WATCH_S = 0.1
+"""Seconds between two looks at a process's memory."""
 
 
-def in_child(work: Callable[..., Figures], cores: int, *arguments: Any) -> Figures:
-    """What a step returns in a process of its own, on so many cores.
+def in_child(
+    work: Callable[..., Figures], cores: int, *arguments: Any, step_s: float = STEP_S
+) -> Figures:
+    """What a step returns in a process of its own, on so many cores, within so many seconds.
 
     Returns
     -------
@@ -34,8 +39,8 @@ def in_child(work: Callable[..., Figures], cores: int, *arguments: Any) -> Figur
     child.start()
     theirs.close()
     try:
-        if not ours.poll(STEP_S):
-            return {"left_out": f"it takes more than {STEP_S:.0f} s"}
+        if not ours.poll(step_s):
+            return {"left_out": f"it takes more than {step_s:.0f} s"}
         answer: Figures = ours.recv()
         return answer
     except EOFError:
@@ -67,6 +72,25 @@ def peak(figures: Figures) -> Iterator[None]:
     after = _status()
     figures["peak_mb"] = round((after["VmHWM"] - before["VmRSS"]) / 1024, 1)
     figures["files_mb"] = round((after["RssFile"] - before["RssFile"]) / 1024, 1)
+
+
+@contextmanager
+def own_peak(figures: Figures) -> Iterator[None]:
+    """Add to figures how much memory of its own the process had at most, mapped files aside."""
+    over, most = threading.Event(), [0]
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            most[0] = max(most[0], _status()["RssAnon"])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    figures["own_peak_mb"] = round(most[0] / 1024, 1)
 
 
 def _status() -> dict[str, int]:

@@ -65,11 +65,11 @@ class _Array:
     nbytes: int = 0
     """Of values; what comes after them in the file is from before a kill."""
     digest: Any = field(default_factory=xxhash.xxh3_64)
-    mapped: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    mapped: NDArray[Any] | None = None
     """The first of its values."""
 
     def view(self, start: int, stop: int) -> NDArray[Any]:
-        if len(self.mapped) < stop:
+        if self.mapped is None or len(self.mapped) < stop:
             self.mapped = np.memmap(self.path, self.dtype, "r", shape=(self.size,))
         return self.mapped[start:stop]
 

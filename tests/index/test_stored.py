@@ -287,6 +287,15 @@ def test_the_command_builds_shows_and_drops(store):
         ("mih", "image", 5000),
         ("mih", "text", 500),
     ]
+    distinct = len(np.unique(np.concatenate([clustered(1, 3000), clustered(1, 2000)]), axis=0))
+    assert shown[0]["distinct"] == distinct
+    assert len(shown[0]["largest"]) == len(shown[0]["met"]) == shown[0]["tables"]
+    assert all(1 <= met <= most <= distinct for met, most in zip(
+        shown[0]["met"], shown[0]["largest"], strict=True
+    ))  # fmt: skip
+    again = run_cli("index", store.path, "--rebuild", "--kind", "mih", "--modality", "image")
+    assert "5,000 codes of 64 bits" in again.stderr
+    assert len(json.loads(again.stdout)["image"]["built"]) == 1
     ask = ("query", store.path, "--code", "0f" * 8, "-k", 40)
     before = run_cli(*ask).stdout
     assert json.loads(run_cli("index", store.path, "--drop").stdout) == {"dropped": 2}

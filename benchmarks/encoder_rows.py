@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -90,14 +91,7 @@ def _baseline(pairs: Pairs, split: Split, row: str, bits: int, seed: int) -> Enc
 
 
 def _trained(pairs: Pairs, split: Split, spec: TrainSpec) -> Encode:
-    inputs = tensors(pairs, split)
-    training = TrainingSet(
-        images=inputs["image"][split.train],
-        bags=inputs["text"][split.train],
-        labels=torch.from_numpy(pairs.labels[split.train].astype(np.float32)),
-    )
-    trainer = fit(training, spec, report=lambda _: None, progress=no_progress).eval()
-    nets = {"image": trainer.image_net, "text": trainer.text_net}
+    nets, inputs = train_nets(pairs, split, spec)
 
     def activations(modality: Modality) -> NDArray[Any]:
         with torch.inference_mode():
@@ -105,6 +99,25 @@ def _trained(pairs: Pairs, split: Split, spec: TrainSpec) -> Encode:
         return torch.cat(parts).numpy()
 
     return activations
+
+
+def train_nets(
+    pairs: Pairs, split: Split, spec: TrainSpec, known: Path | None = None
+) -> tuple[dict[Modality, torch.nn.Module], dict[Modality, torch.Tensor]]:
+    """Networks and what they take, by modality; read from ``known`` or kept there if named."""
+    inputs = tensors(pairs, split)
+    if known is not None and known.exists():
+        return torch.load(known, weights_only=False), inputs
+    training = TrainingSet(
+        images=inputs["image"][split.train],
+        bags=inputs["text"][split.train],
+        labels=torch.from_numpy(pairs.labels[split.train].astype(np.float32)),
+    )
+    trainer = fit(training, spec, report=lambda _: None, progress=no_progress).eval()
+    nets: dict[Modality, torch.nn.Module] = {"image": trainer.image_net, "text": trainer.text_net}
+    if known is not None:
+        torch.save(nets, known)
+    return nets, inputs
 
 
 def tensors(pairs: Pairs, split: Split) -> dict[Modality, torch.Tensor]:

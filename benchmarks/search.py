@@ -1,5 +1,7 @@
 """Exact search against peers and the machine's limits: ``python -m benchmarks.search flat``.
 
+``python -m benchmarks.search mih`` is that of the module `benchmarks.mih`.
+
 One process, threads alike for all, several runs, median with least and most. Each cell says
 what the machine could do at that moment: the bandwidth of reading these very codes, and the
 rate of comparing words in cache. Cells are kept in results/search-flat.json one by one. A
@@ -30,10 +32,12 @@ from benchmarks.limits import bytes_per_s, seconds, words_per_s
 from benchmarks.machine import RESULTS, describe
 
 OWN = "ssah-index"
+PACKAGES = {"faiss": "faiss-cpu", "usearch": "usearch", "numkong": "numkong"}
+"""Of peers, by module."""
 KEY = ("task", "contender", "data", "n", "bits", "nq", "k", "threads", "share")
 FILE = RESULTS / "search-flat.json"
 FOLDER = Path(os.environ.get("SSAH_BENCH", "bench-data"))
-"""Where the file of a billion codes is made, 8 GB."""
+"""Where files of codes are made: 8 GB of a billion, and those of `benchmarks.mih_codes`."""
 
 
 LARGE_BYTES = 10**9
@@ -165,7 +169,7 @@ class Bench:
         for name in [OWN] if own_alone else self._contenders:
             cell = {**asdict(task), "contender": name, **limits}
             cell |= self._time(task, name, queries)
-            keep(FILE, cell, KEY, machine=describe("numpy", "numba", *_peers()))
+            keep(FILE, cell, KEY, machine=describe("numpy", "numba", *peers(*PACKAGES)))
             print(json.dumps(cell), flush=True)
             if self._codes.nbytes > LARGE_BYTES:
                 self._made.clear()
@@ -202,25 +206,39 @@ class Bench:
         )
 
 
-def _peers() -> list[str]:
-    names = {"faiss": "faiss-cpu", "usearch": "usearch", "numkong": "numkong"}
-    return [package for module, package in names.items() if importlib.util.find_spec(module)]
+def peers(*modules: str) -> list[str]:
+    """The packages of those modules that are installed."""
+    return [PACKAGES[module] for module in modules if importlib.util.find_spec(module)]
 
 
-def main() -> None:
-    """Run the groups asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("index", choices=["flat"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen."""
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--budget", type=float, default=15.0, help="seconds a search may take")
     parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES, default=BATCHES)
-    chosen = parser.parse_args()
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Run the groups asked for."""
     bench = Bench(chosen.budget, chosen.contenders)
     for group in chosen.groups:
         for task in GROUPS[group]:
             if task.nq in chosen.batches:
                 bench.run(task)
+
+
+def main() -> None:
+    """Run one of the two benchmarks."""
+    from benchmarks import mih  # it imports this module
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(dest="index", required=True)
+    benchmarks = {"flat": (add_options, run), "mih": (mih.add_options, mih.run)}
+    for name, (add, _) in benchmarks.items():
+        add(kinds.add_parser(name))
+    chosen = parser.parse_args()
+    benchmarks[chosen.index][1](chosen)
 
 
 if __name__ == "__main__":

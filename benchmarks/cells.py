@@ -54,7 +54,7 @@ def keep(path: Path, cell: Cell, key: Sequence[str] = KEY, **facts: Any) -> None
     **facts
         What to say of the whole file, for example note and machine.
     """
-    with _locked(path):
+    with locked(path):
         content = {**kept(path), **facts}
         others = [other for other in content.pop("cells") if _key(other, key) != _key(cell, key)]
         content["cells"] = [*others, cell]
@@ -64,7 +64,7 @@ def keep(path: Path, cell: Cell, key: Sequence[str] = KEY, **facts: Any) -> None
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the file's lock: reading, changing and replacing it are one step to others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:

@@ -37,6 +37,8 @@ FILE = RESULTS / "search-mih.json"
 KEY = ("data", "n", "bits", "k", "radius", "threads", "contender")
 WARM, MOST, LEAST = 32, 1000, 20
 """Queries that are not timed, and those that are at most and at least."""
+ENOUGH = 200
+"""Queries that must fit the budget of a setting, or the next is not tried."""
 RADIUS_QUERIES = 200
 """Queries at most within a radius: some find a good part of all codes."""
 WARM_CODES = 5000
@@ -86,7 +88,7 @@ GROUPS: dict[str, list[Task]] = {
     "radius": [
         Task(data=data, n=10**7, k=None, radius=radius) for data in MADE for radius in range(11)
     ],
-    "learned": [Task(data=data, n=10**7) for data in LEARNED],
+    "learned": [Task(data="mirflickr", n=10**7)],
 }
 """Tasks by what they vary."""
 ALONE = ("wide",)
@@ -181,7 +183,7 @@ class Bench:
             if contender.exact or task.radius is not None:
                 check(hits, asked.truth, contender.ordered)
             yield {**shape, **setting, **point, **recall}
-            if recall["recall"] == 1 or point["queries"] <= LEAST:
+            if recall["recall"] == 1 or point["queries"] < min(ENOUGH, len(asked.timed)):
                 return
 
 
@@ -231,7 +233,7 @@ def measure(
         if begun > end and len(times) >= LEAST:
             break
     mean_s = float(np.mean(times))
-    batch = prepare(asked.timed[: max(int(budget_s / mean_s), 1)])
+    batch = prepare(asked.timed[: max(int(budget_s / 2 / mean_s), 1)])
     begun = time.perf_counter()
     search(batch)
     batch_s = time.perf_counter() - begun

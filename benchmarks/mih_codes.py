@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.cells import locked
 from benchmarks.search import FOLDER
 from ssah_index.codes import to_words
 from ssah_index.kernels import cores
@@ -126,14 +127,14 @@ def write(data: str, bits: int, n: int) -> None:
     """Make a set's file hold n codes at least; pieces that it has stay."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"mih-{data}-{bits}.u8"
-    source = SOURCES[data](bits)
     piece_bytes = PIECE * bits // 8
-    with path.open("ab") as file:
+    with locked(path), path.open("ab") as file:
+        source = SOURCES[data](bits)
         whole = file.tell() // piece_bytes
         file.truncate(whole * piece_bytes)
         for piece in _pieces(source, whole, -(-n // PIECE)):
             piece.tofile(file)
-    _queries(source).tofile(path.with_suffix(".queries.u8"))
+        _queries(source).tofile(path.with_suffix(".queries.u8"))
 
 
 def distinct_share(codes: NDArray[np.uint8]) -> float:

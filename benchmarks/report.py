@@ -13,6 +13,9 @@ from typing import Any
 from benchmarks.cells import kept
 from benchmarks.encoder_report import TITLES, encoders
 from benchmarks.machine import RESULTS
+from benchmarks.mih import FILE as MIH
+from benchmarks.mih_report import mih
+from benchmarks.mih_report import plot as plot_mih
 from benchmarks.search import FILE as SEARCH
 from benchmarks.search_report import plot, search
 from benchmarks.store import FILE as STORE
@@ -63,6 +66,7 @@ def render(text: str) -> str:
         "demo": demo(figures),
         "encoders": encoders(cells),
         "search": search(kept(SEARCH)),
+        "mih": mih(kept(MIH)),
         "store": store(json.loads(STORE.read_text("utf-8"))),
         "torture": torture(json.loads(TORTURE.read_text())),
     }
@@ -73,8 +77,9 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    """Write the README and its plot."""
+    """Write the README and its plots."""
     plot(kept(SEARCH))
+    plot_mih(kept(MIH))
     README.write_text(render(README.read_text("utf-8")), "utf-8")
 
 

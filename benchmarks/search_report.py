@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.contenders import CONTENDERS
 from benchmarks.search import FILE, GROUPS, KEY, OWN, Task
+from benchmarks.tables import beside, head_of, image, machine_of, ms, table, values, varied
 
 Cell: TypeAlias = Mapping[str, Any]
 PEERS = [name for name in CONTENDERS if name != OWN]
@@ -36,23 +37,16 @@ def limit_ms(cell: Cell) -> float:
 
 def search(content: Mapping[str, Any]) -> str:
     """All tables, from what the file of cells holds."""
-    machine = content["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     text = (
         "Exact search, median milliseconds of several runs, and in brackets how many times as "
         "long a peer takes. The limit is what this machine needs at that moment to read the codes "
         "once or to compare all words in cache, whichever is longer, on the same number of "
-        f"cores (`python -m benchmarks.search flat`; {machine['cpu']}, {machine['cores']} cores, "
-        f"{versions}; commit {machine['commit']}, {machine['date']}). A dash: it would take more "
-        "than 15 s, or cannot."
+        f"cores (`python -m benchmarks.search flat`; {machine_of(content)}). A dash: it would "
+        "take more than 15 s, or cannot."
     )
     found = {tuple(cell[name] for name in KEY): cell for cell in content["cells"]}
     tables = [_table(group, found) for group in GROUPS]
-    return "\n\n".join([text, f"![throughput by batch]({_relative(PLOT)})", *filter(None, tables)])
-
-
-def _relative(path: Path) -> str:
-    return f"benchmarks/results/{path.name}"
+    return "\n\n".join([text, image("throughput by batch", PLOT), *filter(None, tables)])
 
 
 def _cell(found: Mapping[tuple[Any, ...], Cell], task: Task, contender: str) -> Cell:
@@ -67,38 +61,16 @@ def _table(group: str, found: Mapping[tuple[Any, ...], Cell]) -> str:
     if not tasks:
         return ""
     peers = [peer for peer in PEERS if any(_cell(found, task, peer) for task in tasks)]
-    varied = [n for n in ("n", "bits", "nq", "k", "share", "threads") if _varies(n, tasks)]
-    heads = {"n": "codes", "nq": "queries", "share": "allowed", "threads": "cores"}
-    head = [*(heads.get(name, name) for name in varied), "ours", "of the limit", *peers]
-    lines = [LEADS[group] + ":", "", _line(head), _line(["---"] * len(head))]
+    names = varied(("n", "bits", "nq", "k", "share", "threads"), tasks)
+    head = [*(head_of(name) for name in names), "ours", "of the limit", *peers]
+    rows = []
     for task in tasks:
         own = _cell(found, task, OWN)
+        others = [_cell(found, task, peer) for peer in peers]
+        times = [beside(own["ms"], other["ms"]) if other else "-" for other in others]
         share = f"{limit_ms(own) / own['ms']:.0%}"
-        times = [_peer(own, _cell(found, task, peer)) for peer in peers]
-        lines.append(_line([*_values(task, varied), _ms(own["ms"]), share, *times]))
-    return "\n".join(lines)
-
-
-def _varies(name: str, tasks: Sequence[Task]) -> bool:
-    return len({getattr(task, name) for task in tasks}) > 1
-
-
-def _values(task: Task, names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        value = getattr(task, name)
-        yield f"{value:.1%}" if name == "share" else f"{value:,}"
-
-
-def _peer(own: Cell, other: Cell) -> str:
-    return f"{_ms(other['ms'])} ({other['ms'] / own['ms']:.1f}x)" if other else "-"
-
-
-def _ms(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _line(values: Sequence[str]) -> str:
-    return "| " + " | ".join(values) + " |"
+        rows.append([*values(task, names), ms(own["ms"]), share, *times])
+    return f"{LEADS[group]}:\n\n{table(head, rows)}"
 
 
 def plot(content: Mapping[str, Any], path: Path = PLOT) -> None:

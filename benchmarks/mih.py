@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import mih_norouzi as norouzi
 from benchmarks.cells import keep
 from benchmarks.limits import bytes_per_s, words_per_s
 from benchmarks.machine import RESULTS, describe
 from benchmarks.mih_codes import codes_of, distinct_share
-from benchmarks.mih_contenders import CONTENDERS, Ask, Codes, Contender, Options, hits_of
+from benchmarks.mih_contenders import CONTENDERS, Ask, Codes, Contender, Options, hits_of, maps
 from benchmarks.search import peers
 from ssah_index.codes import to_words
 from ssah_index.index.flat import FlatIndex
@@ -68,6 +69,7 @@ class Task:
         return Ask(k=self.k, radius=self.radius, threads=self.threads)
 
 
+NAMES = (*CONTENDERS, norouzi.NAME)
 LEARNED = ("mirflickr", "icons")
 MADE = ("uniform", "clustered")
 GROUPS: dict[str, list[Task]] = {
@@ -101,10 +103,10 @@ def select(groups: Sequence[str], contenders: Sequence[str]) -> dict[Task, list[
     """Tasks of groups with their contenders; those over the same codes side by side."""
     chosen: dict[Task, list[str]] = {}
     for group in groups:
-        own = list(CONTENDERS)[:2] if group in ALONE else list(CONTENDERS)
+        own = NAMES[:2] if group in ALONE else NAMES
         for task in GROUPS[group]:
             wanted = [*chosen.get(task, ()), *own]
-            chosen[task] = [name for name in CONTENDERS if name in wanted and name in contenders]
+            chosen[task] = [name for name in NAMES if name in wanted and name in contenders]
     return dict(sorted(chosen.items(), key=lambda pair: _set_of(pair[0])))
 
 
@@ -144,10 +146,32 @@ class Bench:
         for name in CONTENDERS:
             tasks = [task for task, wanted in self._tasks.items() if name in wanted]
             for task, figures in self._cells(CONTENDERS[name], tasks):
-                cell = {**asdict(task), "contender": name, **self._facts, **figures}
-                machine = describe("numpy", "numba", *peers("faiss"))
-                keep(self._file, cell, KEY, machine=machine, budget_s=self._budget_s)
-                print(json.dumps(cell), flush=True)
+                self._keep(task, name, figures)
+        for task, wanted in self._tasks.items():
+            if norouzi.NAME in wanted:
+                self._keep(task, norouzi.NAME, self._norouzi(task))
+
+    def _keep(self, task: Task, name: str, figures: dict[str, Any]) -> None:
+        cell = {**asdict(task), "contender": name, **self._facts, **figures}
+        machine = describe("numpy", "numba", *peers("faiss"))
+        keep(self._file, cell, KEY, machine=machine, budget_s=self._budget_s)
+        print(json.dumps(cell), flush=True)
+
+    def _norouzi(self, task: Task) -> dict[str, Any]:
+        """It is not called but run, with all queries and one number of tables after another."""
+        if norouzi.BINARY is None:
+            return {"left_out": "is not built here ($SSAH_NOROUZI)"}
+        if task.k is None or task.n > 10**7:
+            return {"left_out": "finds no radius, and takes long of more than 10^7 codes"}
+        asked = self._queries[task]
+        cell: dict[str, Any] = {"builds": [], "points": []}
+        for m in {shape["nhash"]: None for shape in maps(task.n, task.bits)}:
+            binary = norouzi.BINARY
+            built, point, hits = norouzi.run(binary, self._codes, asked.timed, task.k, m)
+            check(hits, asked.truth, False)
+            cell["builds"].append(built)
+            cell["points"].append({**point, **recalls(hits, asked.truth, task.ask)})
+        return cell
 
     def _cells(
         self, contender: Contender, tasks: Sequence[Task]
@@ -298,7 +322,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     default = [group for group in GROUPS if group not in BY_REQUEST]
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=default)
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--budget", type=float, default=3.0, help="seconds a setting may take")
     parser.add_argument("--most", type=int, default=10**8, help="codes of the largest sets")
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from benchmarks.mih import FILE, GROUPS, KEY, MADE, Task
 from benchmarks.mih_contenders import CONTENDERS
+from benchmarks.mih_norouzi import NAME as NOROUZI
 from benchmarks.search import OWN
 from benchmarks.tables import beside, head_of, image, machine_of, ms, table, values, varied
 
@@ -19,6 +20,7 @@ NAMES = ("data", "n", "bits", "k", "radius")
 RECALLS = (0.9, 0.99, 1.0)
 EXACT = [name for name, contender in CONTENDERS.items() if contender.exact]
 SWEPT = [name for name in CONTENDERS if name not in EXACT]
+BUILT = (OWN, *SWEPT, NOROUZI)
 TABLES = {
     "Number of codes; 64 bits, k = 10": ("size", "learned"),
     "Hits wanted; 64 bits": ("hits",),
@@ -83,9 +85,10 @@ def _group(lead: str, groups: Sequence[str], cells: Cells) -> str:
     within = tasks[0].radius is not None
     peers = [name for name in SWEPT if any(cells.of(task, name) for task in tasks)]
     names = varied(NAMES, tasks)
+    exact = [*EXACT, NOROUZI] if any(cells.of(task, NOROUZI) for task in tasks) else EXACT
     parts = [
         f"{lead}. Exact contenders; batch: a query of up to 1,000 in one call:",
-        _exact(tasks, names, [*EXACT, *peers] if within else EXACT, cells),
+        _exact(tasks, names, [*exact, *peers] if within else exact, cells),
     ]
     if peers and not within:
         parts += [
@@ -153,19 +156,19 @@ def _setting(point: Point) -> str:
 def _builds(cells: Cells) -> str:
     """What was built of each set."""
     tasks = {(task.n, task.data, task.bits): task for task in cells.own(GROUPS)}
-    heads = ["set", "codes", "bits", "distinct", "tables of ours", OWN, *SWEPT]
+    heads = ["set", "codes", "bits", "distinct", "tables of ours", *BUILT]
     rows = []
     for _, task in sorted(tasks.items()):
         own = cells.of(task, OWN)
         shape = own["builds"][0]
         form = f"{shape['m']} x {shape['b']} bits{', compact' * shape['compact']}"
-        built = [_built(cells.of(task, name)) for name in (OWN, *SWEPT)]
+        built = [_built(cells.of(task, name)) for name in BUILT]
         facts = list(values(task, ("data", "n", "bits")))
         rows.append([*facts, f"{own['distinct']:.1%}", form, *built])
     said = (
         "What was built, on all cores: bytes a code by which the process grew / seconds; of "
-        "several shapes, each. Ours needs the codes beside, for when a scan is cheaper; Faiss has "
-        "its own copy among these bytes:"
+        "several shapes, each. Ours needs the codes beside, for when a scan is cheaper; peers "
+        "have their own copy among these bytes:"
     )
     return f"{said}\n\n{table(heads, rows)}" if rows else ""
 

@@ -13,6 +13,7 @@ from benchmarks.encoder_rows import options_of, train_nets
 from benchmarks.mih import ALONE, GROUPS, Bench, Task, check, joined, recalls, select
 from benchmarks.mih_contenders import CONTENDERS, Ask, hits_of
 from benchmarks.mih_learned import mixed_features, mixed_words
+from benchmarks.mih_norouzi import NAME, hits_from
 from benchmarks.mih_report import fastest, mih, plot
 from encoders.config import TrainSpec
 from encoders.splits import make_split
@@ -140,6 +141,20 @@ def test_answers_are_put_into_one_form(name):
     assert recalls(joined(iter(parts)), expected, NEAREST)["recall"] > 0.9
 
 
+def test_counts_by_distance_say_how_far_rows_lie():
+    rows = np.array([[8, 3, 5], [1, 2, 9]], np.uint32)  # from one; ties in any order
+    counts = np.array([[0, 1, 7], [2, 0, 1]], np.uint32)  # more lie at a distance than are told
+    found = hits_from(rows, counts)
+    check(found, hits([(1, 7), (2, 2), (2, 4)], [(0, 0), (0, 1), (2, 8)]), True)
+
+
+def test_who_is_not_built_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.mih_norouzi.BINARY", None)
+    Bench({TASKS[0]: [NAME]}, 0.1, tmp_path / "cells.json").run()
+    (cell,) = kept(tmp_path / "cells.json")["cells"]
+    assert "is not built here" in cell["left_out"]
+
+
 def hits(*queries):
     """Of (distance, row) of each query."""
     pairs = [pair for query in queries for pair in query]
@@ -196,7 +211,9 @@ def test_the_tables_show_ratios_settings_and_what_is_not_reached(tmp_path):
     text = mih(content)
     assert "| 0.2 | 0.5 | 0.1 | - | - | - | 1 (5.0x) | 0.5 | 0.1 (1.0x) | 0.25 |" in text
     assert "| 0.2 | 0.2 (1.0x, nprobe 2) | at most 0.970 | at most 0.970 |" in text
-    assert "| uniform | 1,000,000 | 64 | 50.0% | 3 x 20 bits | 36 / 2 | 36 / 2 | - | - |" in text
+    assert (
+        "| uniform | 1,000,000 | 64 | 50.0% | 3 x 20 bits | 36 / 2 | 36 / 2 | - | - | - |" in text
+    )
     assert "Left out (a dash): faiss HNSW takes too long." in text
     plot(content, tmp_path / "made.png")
     assert (tmp_path / "made.png").stat().st_size > 10_000

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cells import locked
+from benchmarks.clustered import clustered
 from benchmarks.search import FOLDER
 from ssah_index.codes import to_words
 from ssah_index.kernels import cores
@@ -27,12 +28,6 @@ PIECE = 100_000
 """Codes of one seed."""
 QUERIES = 1032
 """Queries of a set, from the same source and not in it."""
-LATENT = 64
-CLUSTERS = 20_000
-ZIPF = 1.3
-"""Exponent of the sizes of clusters: about a quarter of all codes are in the largest."""
-SPREAD = 0.5
-"""Of a cluster's members around its centre, in each dimension; of centres it is 1."""
 
 
 class Source(Protocol):
@@ -54,18 +49,15 @@ class Uniform:
 
 
 class Clustered:
-    """Gaussian clusters of very different sizes, hashed by random hyperplanes."""
+    """Clusters of very different sizes, hashed by random hyperplanes; see clustered.py."""
 
     def __init__(self, bits: int) -> None:
-        random = np.random.default_rng(1)
-        self._centres = random.standard_normal((CLUSTERS, LATENT), np.float32)
-        self._planes = random.standard_normal((LATENT, bits), np.float32)
+        self._bits = bits
 
     def draw(self, random: np.random.Generator, count: int, held_out: bool) -> NDArray[np.uint8]:
-        del held_out
-        points = self._centres[random.zipf(ZIPF, count) % CLUSTERS]
-        points += np.float32(SPREAD) * random.standard_normal(points.shape, np.float32)
-        return np.packbits(points @ self._planes > 0, axis=1)
+        del held_out  # any two numbers are independent
+        words = clustered(int(random.integers(2**62)), count, -(-self._bits // 64) * 64)
+        return words.view(np.uint8)[:, : self._bits // 8]
 
 
 def _learned(data: str) -> Callable[[int], Source]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.index.mih_build import build
-from ssah_index.index.mih_plan import MihPlan, draw, plan, word_ns
+from ssah_index.index.mih_plan import WORD_NS, MihPlan, draw, plan
 from ssah_index.kernels import Extent, postings, probe, scan_allowed, team
 from ssah_index.kernels.scan import EVERYTHING, FEW_QUERIES, MOST_WORDS, NO_BITMAP, too_many
 from ssah_index.types import Hits, SearchSpec, Words
@@ -140,8 +140,6 @@ class _Search:
         scanned = None
         if given_up.size:
             scanned = scan_allowed(self._index.extents, self._queries[given_up], spec)
-            if given_up.size == len(counts):  # a copy of many hits would take as long as the scan
-                return scanned
             counts[given_up] = np.diff(scanned.lims)
         lims = np.zeros(len(counts) + 1, np.int64)
         np.cumsum(counts, out=lims[1:])
@@ -242,8 +240,8 @@ class _Search:
         if spec.allowed is not None:
             some = spec.allowed[:: max(len(spec.allowed) // 256, 1)]
             share = float(np.bitwise_count(some).sum()) / (64 * len(some))
-        each_ns = word_ns(words) if nq < FEW_QUERIES else BATCH_WORD_NS
+        word_ns = WORD_NS if nq < FEW_QUERIES else BATCH_WORD_NS
         blocks = min(self._k, words / 2048) if spec.k is not None else 0
-        scan_ns = words * each_ns + blocks * HIT_NS
+        scan_ns = words * word_ns + blocks * HIT_NS
         gather_ns = shape.n * (share * GATHER_NS + BITMAP_NS)
         return min(scan_ns, gather_ns) + SCAN_NS / max(nq, 1)

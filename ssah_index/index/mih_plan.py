@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.errors import SpecError
-from ssah_index.kernels import Extent, entries, worth
+from ssah_index.kernels import Extent, entries, probe
 from ssah_index.types import Words
 
 SAMPLE = 1 << 13
@@ -25,21 +25,10 @@ MOST_TABLES = 8
 LEAST_KEY, MOST_KEY = 8, 28
 """Bits of keys that are tried."""
 MOST_ROWS = 1 << 31
-PART_ENTRIES = 1 << 26
-"""Most entries of a part that is built at a time, unless a single bucket has more."""
-BUILD_NS = 50.0
+BUILD_NS = 60.0
 """Of one core, to write an entry into one table."""
-MISSED_NS = 60.0
-"""More than that, where the borders of buckets do not fit a cache of usual size."""
-CACHED_KEY = 18
-"""Bits of a key, up to which they do."""
-PASS_NS = 5.0
-"""Of one core, to read a code for each part."""
 WORD_NS = 0.25
 """What a scan needs for a word, on one core."""
-CACHED_WORD_NS = 0.09
-"""The same where all codes fit a cache of usual size."""
-CACHED_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,16 +171,6 @@ def plan(sample: Words, n: int, bits: int, budget_bytes: int) -> MihPlan:
     )
 
 
-def _build_ns(n: int, b: int) -> float:
-    """What building needs for each entry of a table, on one core."""
-    return BUILD_NS + MISSED_NS * (b > CACHED_KEY) + PASS_NS * -(-n // PART_ENTRIES)
-
-
-def word_ns(words: int) -> float:
-    """What a scan of so many words needs for each, on one core."""
-    return CACHED_WORD_NS if 8 * words <= CACHED_BYTES else WORD_NS
-
-
 def _keys(n: int, bits: int, m: int) -> range:
     """Widths of keys that are worth a try: buckets hold from half a code to a few hundred."""
     widest = max(min(MOST_KEY, bits // m, n.bit_length() + 1), LEAST_KEY)
@@ -283,7 +262,7 @@ def _shape(
     # A sample meets nobody in small buckets; near a code, they hold no fewer than elsewhere.
     fewest = patterns * n / 2.0**b
     met = [np.maximum(nearness.met(order[t * b : (t + 1) * b]), fewest) for t in range(m)]
-    costs = [patterns * worth.PROBE_NS + of_table * worth.ENTRY_NS * words for of_table in met]
+    costs = [patterns * probe.PROBE_NS + of_table * probe.ENTRY_NS * words for of_table in met]
     # The cheapest next step at each moment: none comes before a narrower one of its table.
     steps = np.sort(np.maximum.accumulate(costs, axis=1).reshape(-1))[: nearness.reach + 1]
     return MihPlan(
@@ -293,7 +272,7 @@ def _shape(
         b=b,
         order=order,
         compact=compact,
-        build_s=n * m * _build_ns(n, b) * 1e-9,
+        build_s=n * m * BUILD_NS * 1e-9,
         query_s=float(steps.sum()) * 1e-9,
-        scan_s=n * words * word_ns(n * words) * 1e-9,
+        scan_s=n * words * WORD_NS * 1e-9,
     )

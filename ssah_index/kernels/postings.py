@@ -82,22 +82,6 @@ def _sink(heap: Any, i: int) -> None:
     heap[i] = value
 
 
-@njit(NOTHING(NUMBERS), nogil=True, cache=True)
-def _heap_up(values: Any) -> None:
-    """Make a heap."""
-    for i in range(values.size // 2 - 1, -1, -1):
-        _sink(values, i)
-
-
-@njit(NOTHING(NUMBERS, NUMBER, types.boolean), nogil=True, cache=True)
-def _displace(heap: Any, value: Any, ascending: bool) -> None:
-    """Put a value in the place of the greatest of a heap, or of what is still ascending."""
-    if ascending:
-        _heap_up(heap)
-    heap[0] = value
-    _sink(heap, 0)
-
-
 @njit(
     NOTHING(POOL, TABLE, POSTINGS, INDICES, types.Tuple((DISTANCES, NUMBERS))),
     nogil=True,
@@ -106,19 +90,15 @@ def _displace(heap: Any, value: Any, ascending: bool) -> None:
 def emit(pool: Any, spans: Any, postings: Any, lims: Any, out: Any) -> None:
     """Write the hits of each query, ascending (distance, row).
 
-    pool, spans: as `probe` left them, sorted here; lims: int64 (nq + 1,), borders of the queries'
-    hits in out: (distances, rows). Candidates come by distance, and a list ascends: as long as hits
-    come in their order, nothing is sorted. Where a query has room for fewer than it met, a heap
-    keeps the least, and the rest of a list is left out at the first row too many.
+    pool, spans: as `probe` left them; lims: int64 (nq + 1,), borders of the queries' hits in
+    out: (distances, rows). Where a query has room for fewer rows than it met, a heap keeps the
+    least; a list ascends, so that the rest of it is left out at the first row too many.
     """
     lists, list_rows, starts, shifts, bitmap = postings
     distances, rows = out
     for q in range(spans.shape[0]):
         heap = rows[lims[q] : lims[q + 1]]
-        if heap.size == 0:
-            continue
-        filled, ascending = 0, True
-        pool[spans[q, 0] : spans[q, 1]].sort()
+        filled = 0
         for c in range(spans[q, 0], spans[q, 1]):
             d = np.int64(pool[c] >> np.uint64(32)) << 32
             ref = np.uint32(pool[c] & LOW)
@@ -128,22 +108,20 @@ def emit(pool: Any, spans: Any, postings: Any, lims: Any, out: Any) -> None:
                 last = np.int64(lists[(ref ^ REPEATED) + np.uint32(1)])
             for j in range(first, last):
                 ordinal = np.int64(list_rows[j]) if ref & REPEATED else np.int64(ref)
-                hit = d | ordinal
-                if filled == heap.size and hit >= (heap[filled - 1] if ascending else heap[0]):
+                if filled == heap.size and (d | ordinal) >= heap[0]:
                     break
                 if bitmap.size and not _allowed(bitmap, _row(ordinal, starts, shifts)):
                     continue
                 if filled < heap.size:
-                    ascending &= filled == 0 or heap[filled - 1] < hit
-                    heap[filled] = hit
+                    heap[filled] = d | ordinal
                     filled += 1
-                    if filled == heap.size and not ascending:
-                        _heap_up(heap)
+                    if filled == heap.size:
+                        for i in range(filled // 2 - 1, -1, -1):
+                            _sink(heap, i)
                 else:
-                    _displace(heap, hit, ascending)
-                    ascending = False
-        if not ascending:
-            heap.sort()
+                    heap[0] = d | ordinal
+                    _sink(heap, 0)
+        heap.sort()
         for j in range(lims[q], lims[q + 1]):
             distances[j] = rows[j] >> 32
             rows[j] = _row(rows[j] & np.int64(LOW), starts, shifts)

@@ -27,22 +27,22 @@ from ssah_index.kernels.prefetch import prefetch
 from ssah_index.kernels.signatures import (
     CODES,
     FLAG,
+    INDICES,
     NOTHING,
     NUMBER,
     NUMBERS,
     QUERIES,
     TABLE,
 )
-from ssah_index.kernels.worth import (
-    ENTRY_NS,
-    LAYOUT,
-    PROBE_NS,
-    STAND,
-    TAKE,
-    cheapest,
-    worth,
-)
 
+PROBE_NS = 40.0
+"""What a bucket costs, however small: two misses in the cache, overlapped."""
+ENTRY_NS = 0.7
+"""What a word of an entry costs, not in the cache."""
+TAKE = 40
+"""An entry within reach costs as much as so many others."""
+SPENT = 0.05
+"""Share of a scan's cost that may be lost before it is decided to scan."""
 GROUP = 64
 """Buckets that are looked up together, so that their misses overlap."""
 AHEAD = 8
@@ -54,6 +54,21 @@ FAR = np.uint64(65535)
 GIVEN_UP = -1
 """Number of hits of a query for which a scan is cheaper."""
 
+FLOATS = types.Array(types.float64, 1, "C")
+LAYOUT = types.Tuple(
+    (
+        NUMBER,
+        NUMBER,
+        CODES,
+        types.Array(types.uint64, 3, "C", readonly=True),
+        types.Array(types.float64, 1, "C", readonly=True),
+    )
+)
+"""(b; 1 for the compact form; lut; masks uint64 (m, m, words), the key of each table u as entries
+of each table t hold it; float64 (b + 1,), how many keys there are at each distance)."""
+STAND = types.Tuple((types.Array(types.uint64, 2, "C"), NUMBERS, NUMBERS, FLOATS))
+"""(views uint64 (m, words): the query as entries of each table lie; keys int64 (m,); radii int64
+(m,), -1 before the first step; costs float64 (m,): nanoseconds a bucket of the next step)."""
 OUT = types.Tuple((POOL, TABLE))
 BUCKETS = types.Tuple((NUMBERS, NUMBERS, NUMBERS))
 """(flips, starts, stops), int64 (GROUP,)."""
@@ -125,6 +140,35 @@ def _face(query: Any, layout: Any, offsets: Any, stand: Any, buckets: Any) -> No
         _estimate(layout, offsets, t, stand, buckets)
 
 
+@njit(NUMBER(INDICES, FLOATS, LAYOUT), nogil=True, cache=True)
+def _cheapest(radii: Any, costs: Any, layout: Any) -> Any:
+    """The table whose next step is estimated to cost least, or -1 if one knows all entries."""
+    patterns = layout[4]
+    best, least = -1, np.inf
+    for t in range(radii.size):
+        if radii[t] + 1 == patterns.size:
+            return -1
+        cost = costs[t] * patterns[radii[t] + 1]
+        if cost < least:
+            best, least = t, cost
+    return best
+
+
+@njit(types.float64(STAND, LAYOUT, NUMBER), nogil=True, cache=True)
+def _ahead_ns(stand: Any, layout: Any, steps: int) -> Any:
+    """Estimate what so many more steps cost, each the cheapest there is."""
+    _, _, radii, costs = stand
+    radii, patterns = radii.copy(), layout[4]
+    total = 0.0
+    for _ in range(steps):
+        t = _cheapest(radii, costs, layout)
+        if t < 0:
+            break
+        radii[t] += 1
+        total += costs[t] * patterns[radii[t]]
+    return total
+
+
 @njit(NOTHING(TABLE, NUMBER, NUMBER, NUMBERS), nogil=True, cache=True)
 def _share(hist: Any, part: int, k: int, state: Any) -> None:
     """Lessen the reach to what all cores together have found; state: see `_visit`."""
@@ -153,7 +197,8 @@ def _take(entries: Any, some: Any, near: Any, asked: Any, out: Any) -> Any:
 
     entries: (body, tails, refs) of all tables; some: int64, which; near: (view uint64 (words,) and
     masks uint64 (m, words), as entries of the table lie; radii; table; distance of its key); asked:
-    (k, postings); out: `TAKEN`.
+    (k, postings); out: (pool; hist int64 (bits + 1,), rows taken up by distance; state int64 (4,):
+    end of the pool's candidates, reach, rows within it, where the query's candidates begin).
     """
     body, tails, refs = entries
     view, masks, radii, table, base = near
@@ -186,6 +231,14 @@ def _take(entries: Any, some: Any, near: Any, asked: Any, out: Any) -> Any:
             state[2] -= hist[state[1]]
             state[1] -= 1
     return True
+
+
+@njit(types.boolean(STAND, LAYOUT, NUMBER, types.float64, types.float64), nogil=True, cache=True)
+def _worth(stand: Any, layout: Any, steps: int, spent: float, scan_ns: float) -> Any:
+    """Whether to go on for so many more steps, in place of a scan."""
+    return spent + _ahead_ns(stand, layout, 1) <= SPENT * scan_ns or (
+        spent + _ahead_ns(stand, layout, steps) <= scan_ns
+    )
 
 
 @njit(inline="always")
@@ -263,13 +316,12 @@ def probe(words: int, compact: bool) -> Callable[..., int]:
         stand, buckets, flips, state, some = _room(m, width)
         views, keys, radii, costs = stand
         entries, within, taken = (body, tails, refs), (k, postings), (out[0], hist[part], state)
-        kind = k, postings[4].size > 0
         for q in range(queries.shape[0]):
             _face(queries[q], layout, offsets, stand, buckets)
             hist[part] = 0
             state[1], state[2], state[3], bound, spent = farthest, 0, state[0], 0, 0.0
-            while bound <= state[1] and worth(stand, layout, (spent, scan_ns), kind, taken, bound):
-                t = cheapest(radii, costs, layout)
+            while bound <= state[1] and _worth(stand, layout, state[1] + 1 - bound, spent, scan_ns):
+                t = _cheapest(radii, costs, layout)
                 radii[t] += 1
                 base, first = radii[t] if compact else 0, t * (refs.size // m)
                 view, near = views[t], (views[t], layout[3][t], radii, t, base)

@@ -24,19 +24,28 @@ from ssah_index.types import Hits, SearchSpec, Words
 TASK_QUERIES = 64
 """Queries of one kernel call."""
 POOL_SIZE = 1 << 14
-"""Candidates of one kernel call; where they do not fit, it is called again with more."""
+"""Candidates of one kernel call, at least."""
+CANDIDATE_NS = 15.0
+"""What one costs; those that do not fit cost as much as a scan, which is done instead."""
 MOST_CANDIDATES = 1 << 24
-"""Candidates of one query, above which it is answered by a scan."""
+"""Candidates of one kernel call, at most."""
+FORESEEN = 1 << 11
+"""Codes of the sample by which hits are foreseen; a microsecond or two for each query."""
 TOO_MANY = -2
 """Number of hits of a query whose candidates did not fit."""
 SHARED_NS = 1e6
 """What a query must cost for several cores to share it."""
 BATCH_WORD_NS = 0.08
 """What a scan needs for a word, on one core, where queries share the reading."""
-SCAN_NS = 50_000.0
+SCAN_NS = 30_000.0
 """What any scan costs beside."""
-HIT_NS = 1000.0
+NEAR_WORDS = 1 << 22
+NEAR_WORD_NS = 0.12
+"""The same for one query where all words are fewer than so many, and stay in the last cache."""
+HIT_NS = 350.0
 """What a scan needs for each of the blocks that hits lie in."""
+FULL_NS = 2000.0
+"""The same where all its codes may be hits, since there are fewer blocks than hits wanted."""
 GATHER_NS = 50.0
 """What it needs for each row that is allowed, where those are few."""
 BITMAP_NS = 0.02
@@ -74,11 +83,15 @@ class MihIndex:
         self.extents = list(extents)
         self.shape = shape
         patterns = np.array([comb(shape.b, r) for r in range(shape.b + 1)], np.float64)
-        self.layout = shape.b, int(shape.compact), shape.lut(), shape.masks(), patterns
         self.tables = tuple(arrays[name] for name in ("offsets", "body", "tails", "refs"))
         sizes = np.array([len(extent.words) for extent in self.extents], np.int64)
         starts = sizes.cumsum() - sizes
         firsts = np.array([extent.first_row for extent in self.extents], np.int64)
+        sample = _sample(self.extents, shape.words)
+        distinct = len(arrays["refs"]) / (shape.m * max(shape.n, 1))
+        growth = max(shape.n, 1) / max(len(sample), 1), distinct
+        keys = shape.b, int(shape.compact), shape.lut(), shape.masks(), patterns
+        self.layout = *keys, sample, growth
         self.postings = arrays["lists"], arrays["list_rows"], starts, firsts - starts
         self.kernel = probe.probe(shape.words if shape.words <= MOST_WORDS else 0, shape.compact)
 
@@ -119,6 +132,14 @@ class MihIndex:
         return _Search(self, queries, spec).hits()
 
 
+def _sample(extents: Sequence[Extent], words: int) -> Words:
+    """Codes at even distances, by which a query's hits are foreseen; uint64 (s, words)."""
+    n = sum(len(extent.words) for extent in extents)
+    step = max(n // FORESEEN, 1)
+    some = [extent.words[::step] for extent in extents]
+    return np.concatenate([np.empty((0, words), np.uint64), *some])
+
+
 class _Search:
     """One search on its way: candidates, then scans of what is cheaper so, then hits."""
 
@@ -138,6 +159,8 @@ class _Search:
         counts = np.concatenate([np.empty(0, np.int64), *(piece.spans[:, 2] for piece in pieces)])
         given_up = np.flatnonzero(counts < 0)
         scanned = None
+        if given_up.size == len(counts):
+            return scan_allowed(self._index.extents, self._queries, spec)
         if given_up.size:
             scanned = scan_allowed(self._index.extents, self._queries[given_up], spec)
             counts[given_up] = np.diff(scanned.lims)
@@ -177,43 +200,38 @@ class _Search:
 
     def _probe(self, first: int, end: int, scan_ns: float, found: list[_Found]) -> None:
         """Find the candidates of some queries on this core."""
-        flag, size = self._spec.stop.flag, POOL_SIZE
+        flag, size = self._spec.stop.flag, self._room(scan_ns)
         asked = self._k, self._farthest, scan_ns
         hist = np.empty((1, self._index.shape.words * 64 + 1), np.int64)
         while first < end and not flag[0]:
             piece = _Found(first, np.empty(size, np.uint64), np.empty((end - first, 3), np.int64))
             done = self._search(slice(first, end), asked, (0, hist), (piece.pool, piece.spans))
-            if done == 0 and size > MOST_CANDIDATES:
+            if done == 0:
                 piece.spans[0] = 0, 0, probe.GIVEN_UP
                 done = 1
             piece.spans = piece.spans[:done]
             found.append(piece)
             first += done
-            size *= 4
+
+    def _room(self, scan_ns: float) -> int:
+        """Candidates that a kernel call has room for."""
+        return int(min(max(scan_ns / CANDIDATE_NS, POOL_SIZE), MOST_CANDIDATES))
 
     def _share(self, piece: _Found) -> _Found:
         """Find the candidates of a piece's only query on several cores."""
         cores, some = self._spec.threads, slice(piece.first, piece.first + 1)
-        asked, size = (self._k, self._farthest, self._scan_ns), POOL_SIZE
-        while size <= 4 * MOST_CANDIDATES:
-            hist = np.zeros((cores, self._index.shape.words * 64 + 1), np.int64)
-            pools, spans = np.empty((cores, size), np.uint64), np.full((cores, 1, 3), TOO_MANY)
-            outs = zip(pools, spans, strict=True)
-            self._run(
-                [
-                    partial(self._search, some, asked, (core, hist), out)
-                    for core, out in enumerate(outs)
-                ]
-            )
-            hits = spans[:, 0, 2]
-            if (hits == probe.GIVEN_UP).any():
-                break
-            if (hits != TOO_MANY).all():
-                pool = np.concatenate([pools[i, : spans[i, 0, 1]] for i in range(cores)])
-                total = min(self._k, int(hist.sum()))
-                return _Found(piece.first, pool, np.array([[0, len(pool), total]]))
-            size *= 4
-        return piece
+        asked, size = (self._k, self._farthest, self._scan_ns), self._room(self._scan_ns)
+        hist = np.zeros((cores, self._index.shape.words * 64 + 1), np.int64)
+        pools, spans = np.empty((cores, size), np.uint64), np.full((cores, 1, 3), TOO_MANY)
+        outs = zip(pools, spans, strict=True)
+        self._run(
+            [partial(self._search, some, asked, (core, hist), out) for core, out in enumerate(outs)]
+        )
+        if (spans[:, 0, 2] < 0).any():
+            return piece
+        pool = np.concatenate([pools[i, : spans[i, 0, 1]] for i in range(cores)])
+        total = min(self._k, int(hist.sum()))
+        return _Found(piece.first, pool, np.array([[0, len(pool), total]]))
 
     def _search(self, some: slice, asked: Any, core: Any, out: Any) -> Any:
         index = self._index
@@ -240,8 +258,10 @@ class _Search:
         if spec.allowed is not None:
             some = spec.allowed[:: max(len(spec.allowed) // 256, 1)]
             share = float(np.bitwise_count(some).sum()) / (64 * len(some))
-        word_ns = WORD_NS if nq < FEW_QUERIES else BATCH_WORD_NS
-        blocks = min(self._k, words / 2048) if spec.k is not None else 0
-        scan_ns = words * word_ns + blocks * HIT_NS
+        word_ns = WORD_NS if words > NEAR_WORDS else NEAR_WORD_NS
+        scan_ns = words * (word_ns if nq < FEW_QUERIES else BATCH_WORD_NS)
+        if spec.k is not None:
+            blocks = words / 2048
+            scan_ns += self._k * HIT_NS if self._k < blocks else blocks * FULL_NS
         gather_ns = shape.n * (share * GATHER_NS + BITMAP_NS)
         return min(scan_ns, gather_ns) + SCAN_NS / max(nq, 1)

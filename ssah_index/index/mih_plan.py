@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.errors import SpecError
-from ssah_index.kernels import Extent, entries, probe
+from ssah_index.kernels import Extent, entries, worth
 from ssah_index.types import Words
 
 SAMPLE = 1 << 13
@@ -262,7 +262,7 @@ def _shape(
     # A sample meets nobody in small buckets; near a code, they hold no fewer than elsewhere.
     fewest = patterns * n / 2.0**b
     met = [np.maximum(nearness.met(order[t * b : (t + 1) * b]), fewest) for t in range(m)]
-    costs = [patterns * probe.PROBE_NS + of_table * probe.ENTRY_NS * words for of_table in met]
+    costs = [patterns * worth.PROBE_NS + of_table * worth.ENTRY_NS * words for of_table in met]
     # The cheapest next step at each moment: none comes before a narrower one of its table.
     steps = np.sort(np.maximum.accumulate(costs, axis=1).reshape(-1))[: nearness.reach + 1]
     return MihPlan(

@@ -27,22 +27,22 @@ from ssah_index.kernels.prefetch import prefetch
 from ssah_index.kernels.signatures import (
     CODES,
     FLAG,
-    INDICES,
     NOTHING,
     NUMBER,
     NUMBERS,
     QUERIES,
     TABLE,
 )
+from ssah_index.kernels.worth import (
+    ENTRY_NS,
+    LAYOUT,
+    PROBE_NS,
+    STAND,
+    TAKE,
+    cheapest,
+    worth,
+)
 
-PROBE_NS = 40.0
-"""What a bucket costs, however small: two misses in the cache, overlapped."""
-ENTRY_NS = 0.7
-"""What a word of an entry costs, not in the cache."""
-TAKE = 40
-"""An entry within reach costs as much as so many others."""
-SPENT = 0.05
-"""Share of a scan's cost that may be lost before it is decided to scan."""
 GROUP = 64
 """Buckets that are looked up together, so that their misses overlap."""
 AHEAD = 8
@@ -54,21 +54,6 @@ FAR = np.uint64(65535)
 GIVEN_UP = -1
 """Number of hits of a query for which a scan is cheaper."""
 
-FLOATS = types.Array(types.float64, 1, "C")
-LAYOUT = types.Tuple(
-    (
-        NUMBER,
-        NUMBER,
-        CODES,
-        types.Array(types.uint64, 3, "C", readonly=True),
-        types.Array(types.float64, 1, "C", readonly=True),
-    )
-)
-"""(b; 1 for the compact form; lut; masks uint64 (m, m, words), the key of each table u as entries
-of each table t hold it; float64 (b + 1,), how many keys there are at each distance)."""
-STAND = types.Tuple((types.Array(types.uint64, 2, "C"), NUMBERS, NUMBERS, FLOATS))
-"""(views uint64 (m, words): the query as entries of each table lie; keys int64 (m,); radii int64
-(m,), -1 before the first step; costs float64 (m,): nanoseconds a bucket of the next step)."""
 OUT = types.Tuple((POOL, TABLE))
 BUCKETS = types.Tuple((NUMBERS, NUMBERS, NUMBERS))
 """(flips, starts, stops), int64 (GROUP,)."""
@@ -126,7 +111,7 @@ def _estimate(layout: Any, offsets: Any, t: int, stand: Any, buckets: Any) -> No
 @njit(NOTHING(CODES, LAYOUT, UINTS, STAND, BUCKETS), nogil=True, cache=True)
 def _face(query: Any, layout: Any, offsets: Any, stand: Any, buckets: Any) -> None:
     """Stand before the tables with a query, which is not permuted."""
-    b, compact, lut, _, _ = layout
+    b, compact, lut = layout[:3]
     views, keys, radii, _ = stand
     code = np.empty(query.size, np.uint64)
     permute(query, lut, query.size, code)
@@ -138,35 +123,6 @@ def _face(query: Any, layout: Any, offsets: Any, stand: Any, buckets: Any) -> No
         else:
             views[t] = code
         _estimate(layout, offsets, t, stand, buckets)
-
-
-@njit(NUMBER(INDICES, FLOATS, LAYOUT), nogil=True, cache=True)
-def _cheapest(radii: Any, costs: Any, layout: Any) -> Any:
-    """The table whose next step is estimated to cost least, or -1 if one knows all entries."""
-    patterns = layout[4]
-    best, least = -1, np.inf
-    for t in range(radii.size):
-        if radii[t] + 1 == patterns.size:
-            return -1
-        cost = costs[t] * patterns[radii[t] + 1]
-        if cost < least:
-            best, least = t, cost
-    return best
-
-
-@njit(types.float64(STAND, LAYOUT, NUMBER), nogil=True, cache=True)
-def _ahead_ns(stand: Any, layout: Any, steps: int) -> Any:
-    """Estimate what so many more steps cost, each the cheapest there is."""
-    _, _, radii, costs = stand
-    radii, patterns = radii.copy(), layout[4]
-    total = 0.0
-    for _ in range(steps):
-        t = _cheapest(radii, costs, layout)
-        if t < 0:
-            break
-        radii[t] += 1
-        total += costs[t] * patterns[radii[t]]
-    return total
 
 
 @njit(NOTHING(TABLE, NUMBER, NUMBER, NUMBERS), nogil=True, cache=True)
@@ -233,14 +189,6 @@ def _take(entries: Any, some: Any, near: Any, asked: Any, out: Any) -> Any:
     return True
 
 
-@njit(types.boolean(STAND, LAYOUT, NUMBER, types.float64, types.float64), nogil=True, cache=True)
-def _worth(stand: Any, layout: Any, steps: int, spent: float, scan_ns: float) -> Any:
-    """Whether to go on for so many more steps, in place of a scan."""
-    return spent + _ahead_ns(stand, layout, 1) <= SPENT * scan_ns or (
-        spent + _ahead_ns(stand, layout, steps) <= scan_ns
-    )
-
-
 @njit(inline="always")
 def _ask(body: Any, place: Any, buckets: Any, g: Any) -> None:
     """Ask for the words of bucket g, or for the first of them.
@@ -282,6 +230,16 @@ def _word(compact: Any, body: Any, tails: Any, place: Any) -> Any:
     return word
 
 
+@njit(inline="always")
+def _distance(entries: Any, compact: Any, place: Any, view: Any) -> Any:
+    """Distance of an entry; place: (which, distance of its key if that is left out, words)."""
+    j, base, width = place
+    d = np.uint64(base)
+    for w in range(width):
+        d += popcount(_word(compact, entries[0], entries[1], j * width + w) ^ view[w])
+    return d
+
+
 def _signature(compact: bool) -> Any:
     body_t = types.Array(body_type(compact), 1, "C", readonly=True)
     bytes_t = types.Array(types.uint8, 1, "C", readonly=True)
@@ -314,14 +272,18 @@ def probe(words: int, compact: bool) -> Callable[..., int]:
         width = words if words else queries.shape[1]
         size, m = (1 << b) + 1, offsets.size // ((1 << b) + 1)
         stand, buckets, flips, state, some = _room(m, width)
-        views, keys, radii, costs = stand
+        views, keys, radii, nexts = stand
+        costs = np.zeros(4)
         entries, within, taken = (body, tails, refs), (k, postings), (out[0], hist[part], state)
         for q in range(queries.shape[0]):
             _face(queries[q], layout, offsets, stand, buckets)
             hist[part] = 0
-            state[1], state[2], state[3], bound, spent = farthest, 0, state[0], 0, 0.0
-            while bound <= state[1] and _worth(stand, layout, state[1] + 1 - bound, spent, scan_ns):
-                t = _cheapest(radii, costs, layout)
+            state[1], state[2], state[3], bound = farthest, 0, state[0], 0
+            costs[0], costs[1], costs[3] = 0.0, scan_ns, -1.0
+            while bound <= state[1] and worth(
+                stand, layout, queries[q], postings[4], (k, state[1], bound), costs
+            ):
+                t = cheapest(radii, nexts, layout)
                 radii[t] += 1
                 base, first = radii[t] if compact else 0, t * (refs.size // m)
                 view, near = views[t], (views[t], layout[3][t], radii, t, base)
@@ -338,25 +300,21 @@ def probe(words: int, compact: bool) -> Callable[..., int]:
                         for i in range(first + buckets[1][g], stop, STRIP):
                             end, least, count = min(i + STRIP, stop), FAR, 0
                             for j in range(i, end):
-                                d = np.uint64(base)
-                                for w in range(width):
-                                    word = _word(compact, body, tails, j * width + w)
-                                    d += popcount(word ^ view[w])
+                                d = _distance(entries, compact, (j, base, width), view)
                                 least = min(least, d)
                             if np.int64(least) > state[1]:
                                 continue
                             for j in range(i, end):
-                                d = np.uint64(base)
-                                for w in range(width):
-                                    word = _word(compact, body, tails, j * width + w)
-                                    d += popcount(word ^ view[w])
+                                d = _distance(entries, compact, (j, base, width), view)
                                 some[count] = j
                                 count += np.int64(d) <= state[1]
                             looked += TAKE * count
                             if not _take(entries, some[:count], near, within, taken):
                                 return q
                     found, turn = _next_flips(flips, radii[t], buckets[0]), turn + 1
-                spent += PROBE_NS * patterns[radii[t]] + ENTRY_NS * width * looked * hist.shape[0]
+                costs[0] += (
+                    PROBE_NS * patterns[radii[t]] + ENTRY_NS * width * looked * hist.shape[0]
+                )
                 bound = bound + 1 if radii[t] < b else 64 * width + 1
                 _share(hist, part, k, state)
                 _estimate(layout, offsets, t, stand, buckets)

@@ -15,8 +15,8 @@ from ssah_index.types import Words
 
 SAMPLE = 1 << 13
 """Codes of a sample that are looked at."""
-PROBES = 16
-"""Of them taken as queries."""
+PROBES = 64
+"""Of them taken as queries, each judged by its own neighbourhood: the mean has the tail in it."""
 TYPICAL_K = 10
 """Hits for which the shape is chosen."""
 NEARER = 8
@@ -25,7 +25,7 @@ MOST_TABLES = 8
 LEAST_KEY, MOST_KEY = 8, 28
 """Bits of keys that are tried."""
 MOST_ROWS = 1 << 31
-BUILD_NS = 60.0
+BUILD_NS = 180.0
 """Of one core, to write an entry into one table."""
 WORD_NS = 0.25
 """What a scan needs for a word, on one core."""
@@ -211,7 +211,7 @@ def assign(alike: NDArray[np.float64], m: int, b: int) -> tuple[int, ...]:
 
 
 class _Nearness:
-    """How near codes lie to each other, of a sample that stands for n codes."""
+    """How near codes lie to each of some queries, of a sample that stands for n codes."""
 
     def __init__(self, sample: Words, n: int) -> None:
         sample = sample[: max(SAMPLE // sample.shape[1], 1)]
@@ -220,30 +220,38 @@ class _Nearness:
         self._growth = n / max(len(sample), 1)
         self.reach = self._reach(n, 64 * sample.shape[1])
 
-    def _reach(self, n: int, most: int) -> int:
-        """Distance of the tenth of n codes.
+    def _reach(self, n: int, most: int) -> NDArray[np.int64]:
+        """Distance of the tenth of n codes, for each query; (queries,).
 
         The sample's codes lie as near as uniform ones of so many bits would, fewer than they
         have; then n of them do too.
         """
         size = self._xor.shape[1]
         if size < 2 * NEARER:
-            return 0
+            return np.zeros(len(self._xor), np.int64)
         distances = np.bitwise_count(self._xor).sum(axis=2)
-        near = np.sort(distances, axis=1)[:, NEARER].mean()
-        bits = next((d for d in range(1, most) if _share(d, near) <= NEARER / size), most)
-        return next(d for d in range(bits + 1) if _share(bits, d) >= min(TYPICAL_K / n, 1.0))
+        near = np.sort(distances, axis=1)[:, NEARER]
+        values, places = np.unique(near, return_inverse=True)
+        reach = []
+        for value in values.tolist():
+            bits = next((d for d in range(1, most) if _share(d, value) <= NEARER / size), most)
+            wanted = min(TYPICAL_K / n, 1.0)
+            reach.append(next(d for d in range(bits + 1) if _share(bits, d) >= wanted))
+        return np.array(reach, np.int64)[places]
 
     def met(self, bits: tuple[int, ...]) -> NDArray[np.float64]:
-        """Codes of n, on average, whose key of these bits lies at each distance; (b + 1,)."""
+        """Codes of n by the distance of their key of these bits to each query; (queries, b + 1)."""
         mask = np.zeros(64 * self._xor.shape[2], np.uint8)
         mask[list(bits)] = 1
         words = np.packbits(mask, bitorder="little").view("<u8")
         near = np.zeros(self._xor.shape[:2], np.int64)
         for w in np.flatnonzero(words):
             near += np.bitwise_count(self._xor[:, :, w] & words[w])
-        counts = np.bincount(near.reshape(-1), minlength=len(bits) + 1)
-        return np.asarray(counts * (self._growth / max(len(near), 1)))
+        size = len(bits) + 1
+        near += size * np.arange(len(near))[:, None]
+        counts = np.bincount(near.reshape(-1), minlength=size * len(near)).reshape(-1, size)
+        counts[:, 0] -= 1  # the query itself
+        return np.asarray(counts * self._growth)
 
 
 def _share(bits: int, distance: float) -> float:
@@ -262,9 +270,19 @@ def _shape(
     # A sample meets nobody in small buckets; near a code, they hold no fewer than elsewhere.
     fewest = patterns * n / 2.0**b
     met = [np.maximum(nearness.met(order[t * b : (t + 1) * b]), fewest) for t in range(m)]
-    costs = [patterns * worth.PROBE_NS + of_table * worth.ENTRY_NS * words for of_table in met]
+    costs = np.concatenate(
+        [
+            np.maximum.accumulate(
+                patterns * worth.PROBE_NS + of_table * worth.ENTRY_NS * words, axis=1
+            )
+            for of_table in met
+        ],
+        axis=1,
+    )
     # The cheapest next step at each moment: none comes before a narrower one of its table.
-    steps = np.sort(np.maximum.accumulate(costs, axis=1).reshape(-1))[: nearness.reach + 1]
+    spent = np.cumsum(np.sort(costs, axis=1), axis=1)
+    last = np.minimum(nearness.reach, costs.shape[1] - 1)
+    query_ns = float(spent[np.arange(len(spent)), last].mean()) if len(spent) else 0.0
     return MihPlan(
         n=n,
         bits=bits,
@@ -273,6 +291,6 @@ def _shape(
         order=order,
         compact=compact,
         build_s=n * m * BUILD_NS * 1e-9,
-        query_s=float(steps.sum()) * 1e-9,
+        query_s=query_ns * 1e-9,
         scan_s=n * words * WORD_NS * 1e-9,
     )

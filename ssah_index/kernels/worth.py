@@ -20,6 +20,8 @@ ENTRY_NS = 0.7
 """What a word of an entry costs, not in the cache."""
 TAKE = 40
 """An entry within reach costs as much as so many others."""
+WIDE = 3.0
+"""Entries taken up, while the reach of the k-th hit is still wide, for each that stays."""
 ROW_NS = 5.0
 """What a hit costs more than in a scan, beside its entry."""
 SPENT = 0.05
@@ -103,6 +105,8 @@ def _foresee(query: Any, layout: Any, bitmap: Any, k: int, farthest: int) -> Any
         reach += 1
         met += counts[reach]
     taken_ns = met * each * distinct * TAKE * ENTRY_NS
+    if wanted < sample.shape[0]:
+        taken_ns *= WIDE
     return np.float64(reach), taken_ns + min(np.float64(met), wanted) * each * ROW_NS
 
 

@@ -36,8 +36,8 @@ from ssah_index.types import Hits, SearchSpec
 
 FILE = RESULTS / "search-mih.json"
 KEY = ("data", "n", "bits", "k", "radius", "threads", "contender")
-WARM, MOST, LEAST = 32, 1000, 20
-"""Queries that are not timed, and those that are at most and at least."""
+WARM, MOST, LEAST = 32, 1000, 10
+"""Queries that warm up at most; those that are timed at most and at least."""
 ENOUGH = 200
 """Queries that must fit the budget of a setting, or the next is not tried."""
 RADIUS_QUERIES = 200
@@ -244,8 +244,11 @@ def measure(
     budget_s: float,
 ) -> tuple[dict[str, Any], Hits]:
     """Milliseconds of single queries and of a query of a batch, and the single ones' answers."""
+    end = time.perf_counter() + budget_s / 4
     for query in asked.warm:
         search(prepare(query[None]))
+        if time.perf_counter() > end:
+            break
     singles = [prepare(query[None]) for query in asked.timed]
     times: list[float] = []
     answers: list[Any] = []
@@ -323,7 +326,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     default = [group for group in GROUPS if group not in BY_REQUEST]
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=default)
     parser.add_argument("--contenders", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--budget", type=float, default=3.0, help="seconds a setting may take")
+    parser.add_argument("--budget", type=float, default=2.0, help="seconds a setting may take")
     parser.add_argument("--most", type=int, default=10**8, help="codes of the largest sets")
 
 

@@ -121,7 +121,7 @@ def test_every_contender_is_timed_and_finds_all(name, task, tmp_path):
     best = fastest(cell, 1.0)
     assert best["recall"] == 1
     assert 0 < best["ms"] <= best["p99_ms"]
-    assert best["queries"] >= 20
+    assert best["queries"] >= 10
     assert cell["distinct"] == 1
     assert [built["build_s"] >= 0 for built in cell["builds"]]
 

@@ -27,7 +27,7 @@ from benchmarks.cells import keep
 from benchmarks.limits import bytes_per_s, words_per_s
 from benchmarks.machine import RESULTS, describe
 from benchmarks.mih_codes import codes_of, distinct_share
-from benchmarks.mih_contenders import CONTENDERS, Ask, Codes, Contender, Options, hits_of, maps
+from benchmarks.mih_contenders import CONTENDERS, Ask, Codes, Contender, Options, hits_of
 from benchmarks.search import peers
 from ssah_index.codes import to_words
 from ssah_index.index.flat import FlatIndex
@@ -165,8 +165,8 @@ class Bench:
             return {"left_out": "finds no radius, and takes long of more than 10^7 codes"}
         asked = self._queries[task]
         cell: dict[str, Any] = {"builds": [], "points": []}
-        for m in {shape["nhash"]: None for shape in maps(task.n, task.bits)}:
-            binary = norouzi.BINARY
+        binary = norouzi.BINARY
+        for m in norouzi.tables(task.n, task.bits):
             built, point, hits = norouzi.run(binary, self._codes, asked.timed, task.k, m)
             check(hits, asked.truth, False)
             cell["builds"].append(built)

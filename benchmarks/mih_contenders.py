@@ -158,7 +158,7 @@ def _lists(n: int, bits: int) -> list[Options]:
     return [{"nlist": 4096 if n > 10**7 else min(1024, max(n // 50, 1))}]
 
 
-def maps(n: int, bits: int) -> list[Options]:
+def _maps(n: int, bits: int) -> list[Options]:
     """Keys about as long as there are bits in n, as the scan of buckets wants, and shorter ones."""
     few = max(bits // n.bit_length(), 1)
     counts = [count for count in (few, few + 1) if count <= MOST_MAPS] or [MOST_MAPS]
@@ -214,7 +214,7 @@ CONTENDERS: dict[str, Contender] = {
     "faiss MultiHash": Contender(
         build=_multi_hash,
         asker=_faiss,
-        shapes=maps,
+        shapes=_maps,
         settings=_flips,
         unfit=lambda n, _bits, _ask: (
             "" if n <= 10**7 else f"its tables would take more than {BUDGET_BYTES // 10**9} GB"

@@ -6,6 +6,7 @@ one query after the other on one core and tells the processor time of each.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -21,6 +22,12 @@ from ssah_index.types import Hits
 
 NAME = "norouzi/mih"
 BINARY = os.environ.get("SSAH_NOROUZI")
+
+
+def tables(n: int, bits: int) -> list[int]:
+    """Numbers of tables to try: keys of about log2(n) bits, as its authors advise, and shorter."""
+    few = max(round(bits / math.log2(n)), 1)
+    return [few, few + 1]
 
 
 def run(

@@ -13,7 +13,7 @@ from benchmarks.encoder_rows import options_of, train_nets
 from benchmarks.mih import ALONE, GROUPS, Bench, Task, check, joined, recalls, select
 from benchmarks.mih_contenders import CONTENDERS, Ask, hits_of
 from benchmarks.mih_learned import mixed_features, mixed_words
-from benchmarks.mih_norouzi import NAME, hits_from
+from benchmarks.mih_norouzi import NAME, hits_from, tables
 from benchmarks.mih_report import fastest, mih, plot
 from encoders.config import TrainSpec
 from encoders.splits import make_split
@@ -146,6 +146,12 @@ def test_counts_by_distance_say_how_far_rows_lie():
     counts = np.array([[0, 1, 7], [2, 0, 1]], np.uint32)  # more lie at a distance than are told
     found = hits_from(rows, counts)
     check(found, hits([(1, 7), (2, 2), (2, 4)], [(0, 0), (0, 1), (2, 8)]), True)
+
+
+def test_keys_of_norouzi_are_about_as_long_as_the_number_of_codes():
+    assert tables(10**7, 64) == [3, 4]
+    assert tables(10**6, 32) == [2, 3]
+    assert tables(10**6, 256) == [13, 14]
 
 
 def test_who_is_not_built_is_left_out(tmp_path, monkeypatch):

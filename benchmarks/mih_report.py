@@ -71,8 +71,8 @@ def mih(content: Mapping[str, Any]) -> str:
         "20,000 gaussian clusters of which the largest has a quarter of all; and codes of our own "
         "encoders of MIRFLICKR-25K's images and the icons' texts, each of a perturbed item. "
         "Queries come from the same source and are not in the set; those of encoders are perturbed "
-        "held-out items. What norouzi/mih takes is the processor time that it tells itself, without "
-        f"a call. (`python -m benchmarks.search mih`; {machine_of(content)}.)"
+        "held-out items. What norouzi/mih takes is the processor time that it tells itself, "
+        f"without a call. (`python -m benchmarks.search mih`; {machine_of(content)}.)"
     )
     tables = [_group(lead, groups, cells) for lead, groups in TABLES.items()]
     parts = [text, image("recall against time", PLOT), *tables, _builds(cells), _left_out(content)]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.index.mih_build import build
-from ssah_index.index.mih_plan import WORD_NS, MihPlan, draw, plan
+from ssah_index.index.mih_plan import MihPlan, draw, plan, word_ns
 from ssah_index.kernels import Extent, postings, probe, scan_allowed, team
 from ssah_index.kernels.scan import EVERYTHING, FEW_QUERIES, MOST_WORDS, NO_BITMAP, too_many
 from ssah_index.types import Hits, SearchSpec, Words
@@ -39,9 +39,6 @@ BATCH_WORD_NS = 0.08
 """What a scan needs for a word, on one core, where queries share the reading."""
 SCAN_NS = 30_000.0
 """What any scan costs beside."""
-NEAR_WORDS = 1 << 22
-NEAR_WORD_NS = 0.12
-"""The same for one query where all words are fewer than so many, and stay in the last cache."""
 HIT_NS = 350.0
 """What a scan needs for each of the blocks that hits lie in."""
 FULL_NS = 2000.0
@@ -258,8 +255,7 @@ class _Search:
         if spec.allowed is not None:
             some = spec.allowed[:: max(len(spec.allowed) // 256, 1)]
             share = float(np.bitwise_count(some).sum()) / (64 * len(some))
-        word_ns = WORD_NS if words > NEAR_WORDS else NEAR_WORD_NS
-        scan_ns = words * (word_ns if nq < FEW_QUERIES else BATCH_WORD_NS)
+        scan_ns = words * (word_ns(words) if nq < FEW_QUERIES else BATCH_WORD_NS)
         if spec.k is not None:
             blocks = words / 2048
             scan_ns += self._k * HIT_NS if self._k < blocks else blocks * FULL_NS

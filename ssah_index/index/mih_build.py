@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ssah_index.index.mih_plan import MihPlan
+from ssah_index.index.mih_plan import PART_ENTRIES, MihPlan
 from ssah_index.kernels import Extent, cores, entries, tables, team
 from ssah_index.stop import Stop
 from ssah_index.types import Progress, Words, no_progress
@@ -28,8 +28,6 @@ Chunk: TypeAlias = tuple[Words, NDArray[np.uint32]]
 
 CHUNK_CODES = 1 << 18
 """Codes that are permuted, or restored, at a time."""
-PART_ENTRIES = 1 << 26
-"""Most entries of a part, unless a single bucket has more."""
 
 
 class Output(Protocol):

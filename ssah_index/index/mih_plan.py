@@ -25,10 +25,21 @@ MOST_TABLES = 8
 LEAST_KEY, MOST_KEY = 8, 28
 """Bits of keys that are tried."""
 MOST_ROWS = 1 << 31
-BUILD_NS = 180.0
+PART_ENTRIES = 1 << 26
+"""Most entries of a part that is built at a time, unless a single bucket has more."""
+BUILD_NS = 50.0
 """Of one core, to write an entry into one table."""
+MISSED_NS = 60.0
+"""More than that, where the borders of buckets do not fit a cache of usual size."""
+CACHED_KEY = 18
+"""Bits of a key, up to which they do."""
+PASS_NS = 5.0
+"""Of one core, to read a code for each part."""
 WORD_NS = 0.25
 """What a scan needs for a word, on one core."""
+NEAR_WORDS = 1 << 22
+NEAR_WORD_NS = 0.12
+"""The same where all words are fewer than so many, and stay in the last cache."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,6 +182,16 @@ def plan(sample: Words, n: int, bits: int, budget_bytes: int) -> MihPlan:
     )
 
 
+def _build_ns(n: int, b: int) -> float:
+    """What building needs for each entry of a table, on one core."""
+    return BUILD_NS + MISSED_NS * (b > CACHED_KEY) + PASS_NS * -(-n // PART_ENTRIES)
+
+
+def word_ns(words: int) -> float:
+    """What a scan of so many words needs for each, on one core."""
+    return WORD_NS if words > NEAR_WORDS else NEAR_WORD_NS
+
+
 def _keys(n: int, bits: int, m: int) -> range:
     """Widths of keys that are worth a try: buckets hold from half a code to a few hundred."""
     widest = max(min(MOST_KEY, bits // m, n.bit_length() + 1), LEAST_KEY)
@@ -290,7 +311,7 @@ def _shape(
         b=b,
         order=order,
         compact=compact,
-        build_s=n * m * BUILD_NS * 1e-9,
+        build_s=n * m * _build_ns(n, b) * 1e-9,
         query_s=query_ns * 1e-9,
-        scan_s=n * words * WORD_NS * 1e-9,
+        scan_s=n * words * word_ns(n * words) * 1e-9,
     )

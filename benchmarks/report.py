@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.billion import FILE as BILLION
+from benchmarks.billion import billion
 from benchmarks.cells import kept
 from benchmarks.encoder_report import TITLES, encoders
 from benchmarks.machine import RESULTS
@@ -67,6 +69,7 @@ def render(text: str) -> str:
         "encoders": encoders(cells),
         "search": search(kept(SEARCH)),
         "mih": mih(kept(MIH)),
+        "billion": billion(json.loads(BILLION.read_text())),
         "store": store(json.loads(STORE.read_text("utf-8"))),
         "torture": torture(json.loads(TORTURE.read_text())),
     }

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+_CODE = "--", ":/", ":!/benchmarks/results"
+"""All files but the figures, which change while they are measured."""
 
 
 def describe(*packages: str) -> dict[str, Any]:
     """Commit, date, machine and the versions of the packages that count."""
     return {
-        "commit": _git("describe", "--always", "--dirty"),
+        "commit": head() + "-dirty" * bool(_git("status", "--porcelain", "-uno", *_CODE)),
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),

@@ -6,6 +6,7 @@ Relies on the kernels of `ssah_index.kernels.probe`; `mih_plan` chooses the shap
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,8 @@ MOST_CANDIDATES = 1 << 24
 """Candidates of one kernel call, at most."""
 FORESEEN = 1 << 11
 """Codes of the sample by which hits are foreseen; a microsecond or two for each query."""
+KEPT_CANDIDATES = 1 << 18
+"""Room that a thread keeps for the next query."""
 TOO_MANY = -2
 """Number of hits of a query whose candidates did not fit."""
 SHARED_NS = 1e6
@@ -58,6 +61,24 @@ class _Found:
     pool: NDArray[np.uint64]
     spans: NDArray[np.int64]
     """See `ssah_index.kernels.probe.probe`."""
+
+
+class _Scratch(threading.local):
+    """Room for candidates that a thread keeps: to ask for it anew costs as much as a probe."""
+
+    def __init__(self) -> None:
+        self._kept = np.empty(0, np.uint64)
+
+    def pool(self, size: int) -> NDArray[np.uint64]:
+        """Room for so many candidates."""
+        if size > KEPT_CANDIDATES:
+            return np.empty(size, np.uint64)
+        if len(self._kept) < size:
+            self._kept = np.empty(size, np.uint64)
+        return self._kept[:size]
+
+
+_scratch = _Scratch()
 
 
 class MihIndex:
@@ -148,10 +169,14 @@ class _Search:
         bits = index.shape.bits
         self._farthest = bits if spec.radius is None else min(spec.radius, bits)
         self._scan_ns = self._estimate_scan()
+        self._shared = len(queries) < spec.threads and self._scan_ns > SHARED_NS
+        self._limit_ns = SHARED_NS if self._shared else self._scan_ns
 
     def hits(self) -> Hits:
         """The answer."""
         spec = self._spec
+        if len(self._queries) == 1 and (hits := self._alone()) is not None:
+            return hits
         pieces = self._candidates()
         counts = np.concatenate([np.empty(0, np.int64), *(piece.spans[:, 2] for piece in pieces)])
         given_up = np.flatnonzero(counts < 0)
@@ -174,31 +199,53 @@ class _Search:
                 out[0][here], out[1][here] = scanned.distances[there], scanned.rows[there]
         return Hits(*out, lims)
 
+    def _alone(self) -> Hits | None:
+        """The answer to a single query, in this thread, unless several cores are to share it.
+
+        The same as for many, without what costs as much as a probe of the tables.
+        """
+        spec = self._spec
+        pool, spans = _scratch.pool(self._room(self._limit_ns)), np.empty((1, 3), np.int64)
+        hist = np.empty((1, self._index.shape.words * 64 + 1), np.int64)
+        asked = self._k, self._farthest, self._limit_ns
+        done = self._search(slice(0, 1), asked, (0, hist), (pool, spans))
+        spec.stop.check()
+        found = int(spans[0, 2]) if done else probe.GIVEN_UP
+        if found < 0:
+            return None if self._shared else scan_allowed(self._index.extents, self._queries, spec)
+        if spec.limit is not None and found > spec.limit:
+            raise too_many(spec)
+        lims = np.array([0, found], np.int64)
+        out = np.empty(found, np.int32), np.empty(found, np.int64)
+        postings.emit(pool, spans, self._postings, lims, out)
+        return Hits(*out, lims)
+
     def _run(self, tasks: Sequence[team.Task]) -> None:
         team.run(tasks, self._spec.threads, self._spec.stop, inline=len(tasks) == 1)
 
     def _candidates(self) -> list[_Found]:
         """Candidates of all queries, in their order."""
         nq, threads = len(self._queries), self._spec.threads
-        few = nq < threads and self._scan_ns > SHARED_NS
-        limit_ns = SHARED_NS if few else self._scan_ns
+        if nq == 1:  # it was tried alone
+            none = np.array([[0, 0, probe.GIVEN_UP]])
+            return [self._share(_Found(0, np.empty(0, np.uint64), none))]
         step = min(TASK_QUERIES, max(-(-nq // threads), 1))
         found: list[list[_Found]] = [[] for _ in range(0, nq, step)]
         self._run(
             [
-                partial(self._probe, i * step, min((i + 1) * step, nq), limit_ns, pieces)
+                partial(self._probe, i * step, min((i + 1) * step, nq), pieces)
                 for i, pieces in enumerate(found)
             ]
         )
         pieces = [piece for some in found for piece in some]
-        if few:
+        if self._shared:
             return [self._share(piece) if piece.spans[0, 2] < 0 else piece for piece in pieces]
         return pieces
 
-    def _probe(self, first: int, end: int, scan_ns: float, found: list[_Found]) -> None:
+    def _probe(self, first: int, end: int, found: list[_Found]) -> None:
         """Find the candidates of some queries on this core."""
-        flag, size = self._spec.stop.flag, self._room(scan_ns)
-        asked = self._k, self._farthest, scan_ns
+        flag, size = self._spec.stop.flag, self._room(self._limit_ns)
+        asked = self._k, self._farthest, self._limit_ns
         hist = np.empty((1, self._index.shape.words * 64 + 1), np.int64)
         while first < end and not flag[0]:
             piece = _Found(first, np.empty(size, np.uint64), np.empty((end - first, 3), np.int64))

@@ -135,7 +135,11 @@ def test_equals_flat(kind, bits, n, shape, k, radius, share, pieces, threads, sc
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mih, "SCAN_NS", scan_ns)
         hits = index.search(to_words(queries), spec)
+        alone = [index.search(to_words(query[None]), spec) for query in queries]
     assert_same(hits, FlatIndex(parts).search(to_words(queries), spec))
+    np.testing.assert_array_equal(np.concatenate([one.rows for one in alone]), hits.rows)
+    np.testing.assert_array_equal(np.concatenate([one.distances for one in alone]), hits.distances)
+    assert [one.lims.tolist() for one in alone] == [[0, n] for n in np.diff(hits.lims).tolist()]
 
 
 @pytest.mark.parametrize("kind", [clustered, equal, uniform])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks import mih_norouzi as norouzi
 from benchmarks.cells import keep
 from benchmarks.limits import bytes_per_s, words_per_s
-from benchmarks.machine import RESULTS, describe
+from benchmarks.machine import RESULTS, describe, head
 from benchmarks.mih_codes import codes_of, distinct_share
 from benchmarks.mih_contenders import CONTENDERS, Ask, Codes, Contender, Options, hits_of
 from benchmarks.search import peers
@@ -152,7 +152,7 @@ class Bench:
                 self._keep(task, norouzi.NAME, self._norouzi(task))
 
     def _keep(self, task: Task, name: str, figures: dict[str, Any]) -> None:
-        cell = {**asdict(task), "contender": name, **self._facts, **figures}
+        cell = {**asdict(task), "contender": name, "commit": head(), **self._facts, **figures}
         machine = describe("numpy", "numba", *peers("faiss"))
         keep(self._file, cell, KEY, machine=machine, budget_s=self._budget_s)
         print(json.dumps(cell), flush=True)

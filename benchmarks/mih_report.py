@@ -63,7 +63,7 @@ def mih(content: Mapping[str, Any]) -> str:
     cells = Cells(content)
     text = (
         "Exact search by multi-index hashing, one query a call on one core, beside what Faiss has "
-        "for binary codes, on the very same codes in the same run: median milliseconds, and in "
+        "for binary codes, on the very same codes and machine: median milliseconds, and in "
         "brackets how many times ours a peer takes. Every answer of an exact contender was "
         "compared with the scan's. Recall is by distance: hits no farther than the last of the "
         "exact answer. A scan's limit is what this machine needs at that moment to read all codes "
@@ -72,11 +72,22 @@ def mih(content: Mapping[str, Any]) -> str:
         "encoders of MIRFLICKR-25K's images and the icons' texts, each of a perturbed item. "
         "Queries come from the same source and are not in the set; those of encoders are perturbed "
         "held-out items. What norouzi/mih takes is the processor time that it tells itself, "
-        f"without a call. (`python -m benchmarks.search mih`; {machine_of(content)}.)"
+        "without a call. Contenders may be measured anew by themselves, as here at commits "
+        f"{_commits(content)}. (`python -m benchmarks.search mih`; {machine_of(content)}.)"
     )
     tables = [_group(lead, groups, cells) for lead, groups in TABLES.items()]
     parts = [text, image("recall against time", PLOT), *tables, _builds(cells), _left_out(content)]
     return "\n\n".join(filter(None, parts))
+
+
+def _commits(content: Mapping[str, Any]) -> str:
+    """Which code each contender was measured with."""
+    found: dict[str, list[str]] = {}
+    for cell in content["cells"]:
+        names = found.setdefault(cell["commit"], [])
+        if "points" in cell and cell["contender"] not in names:
+            names.append(cell["contender"])
+    return "; ".join(f"{commit} ({', '.join(names)})" for commit, names in found.items() if names)
 
 
 def _group(lead: str, groups: Sequence[str], cells: Cells) -> str:

@@ -200,7 +200,8 @@ def test_the_tables_show_ratios_settings_and_what_is_not_reached(tmp_path):
         built = {"build_s": 2.0, "bytes_a_code": 36.0, "m": 3, "b": 20, "compact": False}
         same = {"p99_ms": 0.5, "batch_ms": 0.1}
         return {
-            **task, "contender": contender, "distinct": 0.5, "limit_ms": 0.25,
+            **task, "contender": contender, "commit": f"for {contender}",
+            "distinct": 0.5, "limit_ms": 0.25,
             "builds": [built], "points": [{**same, **point} for point in points], **facts,
         }  # fmt: skip
 
@@ -220,6 +221,7 @@ def test_the_tables_show_ratios_settings_and_what_is_not_reached(tmp_path):
     assert (
         "| uniform | 1,000,000 | 64 | 50.0% | 3 x 20 bits | 36 / 2 | 36 / 2 | - | - | - |" in text
     )
+    assert "at commits for ssah-index (ssah-index); for faiss flat (faiss flat); for" in text
     assert "Left out (a dash): faiss HNSW takes too long." in text
     plot(content, tmp_path / "made.png")
     assert (tmp_path / "made.png").stat().st_size > 10_000

@@ -38,7 +38,7 @@ TOO_MANY = -2
 """Number of hits of a query whose candidates did not fit."""
 SHARED_NS = 1e6
 """What a query must cost for several cores to share it."""
-BATCH_WORD_NS = 0.08
+BATCH_WORD_NS = 0.035
 """What a scan needs for a word, on one core, where queries share the reading."""
 SCAN_NS = 30_000.0
 """What any scan costs beside."""

@@ -34,8 +34,6 @@ FORESEEN = 1 << 11
 """Codes of the sample by which hits are foreseen; a microsecond or two for each query."""
 KEPT_CANDIDATES = 1 << 18
 """Room that a thread keeps for the next query."""
-TOO_MANY = -2
-"""Number of hits of a query whose candidates did not fit."""
 SHARED_NS = 1e6
 """What a query must cost for several cores to share it."""
 BATCH_WORD_NS = 0.035
@@ -266,7 +264,7 @@ class _Search:
         cores, some = self._spec.threads, slice(piece.first, piece.first + 1)
         asked, size = (self._k, self._farthest, self._scan_ns), self._room(self._scan_ns)
         hist = np.zeros((cores, self._index.shape.words * 64 + 1), np.int64)
-        pools, spans = np.empty((cores, size), np.uint64), np.full((cores, 1, 3), TOO_MANY)
+        pools, spans = np.empty((cores, size), np.uint64), np.full((cores, 1, 3), probe.GIVEN_UP)
         outs = zip(pools, spans, strict=True)
         self._run(
             [partial(self._search, some, asked, (core, hist), out) for core, out in enumerate(outs)]

@@ -127,7 +127,7 @@ def _face(query: Any, layout: Any, offsets: Any, stand: Any, buckets: Any) -> No
 
 @njit(NOTHING(TABLE, NUMBER, NUMBER, NUMBERS), nogil=True, cache=True)
 def _share(hist: Any, part: int, k: int, state: Any) -> None:
-    """Lessen the reach to what all cores together have found; state: see `_visit`."""
+    """Lessen the reach to what all cores together have found; state: see `_take`."""
     reach = state[1]
     within = hist[:, : reach + 1].sum()
     while within - hist[:, reach].sum() >= k:

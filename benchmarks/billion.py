@@ -164,7 +164,7 @@ def _spread(times: Sequence[float]) -> dict[str, float]:
 
 
 def billion(figures: dict[str, Any]) -> str:
-    """The README's table."""
+    """The table of the results page."""
     about, made_of, index = figures["machine"], figures["made"], figures["built"]
     found = figures["asked"]
     equal = sum(one["equal"] for one in found["asked"])

@@ -37,7 +37,7 @@ def recorded(report: Path) -> dict[str, Any]:
 
 
 def torture(figures: dict[str, Any]) -> str:
-    """The README's table."""
+    """The table of the results page."""
     count = {name: f"{value:,.0f}" for name, value in figures.items() if name != "machine"}
     rows = [
         ("a writer killed with -9 at a random moment, then reopened, verified and compared",

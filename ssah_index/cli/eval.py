@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import print_json, print_table, print_values, progress, say
+from ssah_index.cli.source import read_source, source_options
 from ssah_index.errors import SourceError
-from ssah_index.ingest import open_reader
+from ssah_index.ingest import SourceSpec, open_reader
 from ssah_index.labelled import column, encoded, pairs, stored
 from ssah_index.plugins import kind_of
 from ssah_index.store import Snapshot, Store
@@ -33,7 +34,7 @@ NAMED_FAILURES = 20
 @click.command("eval")
 @click.argument("queries", type=click.Path(path_type=Path))
 @click.argument("store")
-@click.option("--table", help="Table of path, text and labels; default: the one in QUERIES.")
+@source_options
 @click.option(
     "--trained-on", type=click.Path(path_type=Path),
     help="What the encoder was trained on, for a MAP over the rows that are not of it.",
@@ -47,7 +48,7 @@ NAMED_FAILURES = 20
 def command(
     queries: Path,
     store: str,
-    table: str | None,
+    spec: SourceSpec,
     trained_on: Path | None,
     json_file: Path | None,
     plots: Path | None,
@@ -66,7 +67,7 @@ def command(
     kind = kind_of(opened.path / "encoder")
     snapshot = opened.snapshot()
     database = _database(opened, snapshot, _ids(trained_on))
-    items, failures = _read(queries, table)
+    items, failures = _read(queries, spec, quiet)
     _warn_of_shared(items, snapshot)
     for folder in (plots, json_file and json_file.parent):
         if folder is not None:
@@ -133,9 +134,9 @@ def _database(
     return found
 
 
-def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
+def _read(source: Path, spec: SourceSpec, quiet: bool) -> tuple[list[Item], list[Failure]]:
     """Items and unreadable rows of a source with labels."""
-    reader = open_reader(source, table)
+    reader = read_source(source, spec, quiet)
     items, failures = [], []
     for row in reader.read(0, len(reader)):
         if isinstance(row, Item):
@@ -146,7 +147,7 @@ def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
         raise SourceError(
             f"none of the {len(items)} items of {source} has labels",
             "labels, which say what is relevant to them",
-            "Add a table with a column 'labels', or name it with --table.",
+            "Name the table with --table, or its column of labels with --label-column.",
         )
     return items, failures
 

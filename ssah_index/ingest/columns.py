@@ -49,7 +49,7 @@ class Columns:
         """
         for column in required:
             table.require(column)
-        there = table.names()
+        there = table.names
         if rule != LabelRule():
             table.require(rule.column, " for --label-column or --label-separator")
         meant = {"id", *required, rule.column}

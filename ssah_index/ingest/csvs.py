@@ -19,8 +19,8 @@ class RowError(ValueError):
     """A row that is no CSV."""
 
 
-def read_csv(path: Path, separator: str) -> Iterator[Record]:
-    """Read a table with a header; an empty cell is null.
+def read_csv(path: Path, separator: str) -> tuple[list[str], list[Record]]:
+    """The columns and the rows of a table with a header; an empty cell is null.
 
     Raises
     ------
@@ -31,15 +31,19 @@ def read_csv(path: Path, separator: str) -> Iterator[Record]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = _Rows(file, separator)
         header = _header(path, rows)
-        while rows.more():
-            line = rows.line
-            try:
-                fields = rows.fields()
-            except RowError as error:
-                yield Record(line, {}, str(error))
-            else:
-                if fields != [""]:
-                    yield _record(line, fields, header)
+        return header, list(_records(rows, header))
+
+
+def _records(rows: _Rows, header: list[str]) -> Iterator[Record]:
+    while rows.more():
+        line = rows.line
+        try:
+            fields = rows.fields()
+        except RowError as error:
+            yield Record(line, {}, str(error))
+        else:
+            if fields != [""]:
+                yield _record(line, fields, header)
 
 
 def _header(path: Path, rows: _Rows) -> list[str]:

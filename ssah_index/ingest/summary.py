@@ -61,7 +61,7 @@ def columns(read: Columns, own: pa.Schema, ignored: Mapping[str, str]) -> list[s
     if ignored:
         told = [f"{_name(name)} ({why})" for name, why in ignored.items()]
         lines.append(f"ignored columns: {', '.join(told)}")
-    names, rule = read.table.names(), read.rule
+    names, rule = read.table.names, read.rule
     alike = [name for name in ALIKE if name in names]
     if rule.column not in names and alike:
         kept = "kept as a column and " if alike[0] in own.names else ""

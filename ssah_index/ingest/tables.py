@@ -27,18 +27,14 @@ class Table:
 
     path: Path
     """The file."""
+    names: Sequence[str]
+    """Its columns, without those that are ignored; empty where no line of JSONL can be read."""
     records: Sequence[Record]
     """Its lines in order, blank ones left out."""
     schema: pa.Schema | None = None
     """Names and types of its columns, where the file says them: Parquet."""
     ignored: Mapping[str, str] = field(default_factory=dict)
     """Columns that were not read, and why."""
-
-    def names(self) -> list[str]:
-        """The columns that records have, in order of their first use."""
-        if self.schema is not None:
-            return [name for name in self.schema.names if name not in self.ignored]
-        return list(dict.fromkeys(name for record in self.records for name in record.values))
 
     def require(self, column: str, why: str = "") -> None:
         """Refuse a table that does not have a column at all: it is misnamed, not empty.
@@ -48,7 +44,7 @@ class Table:
         SourceError
             Naming the columns there are.
         """
-        found = self.names()
+        found = self.names
         if not found or column in found:
             return
         remedy = "Rename the column."
@@ -83,8 +79,10 @@ def read_table(path: Path) -> Table:
         if suffix == ".parquet":
             return _read_parquet(path)
         _refuse_wide_text(path)
-        lines = _read_jsonl(path) if suffix == ".jsonl" else read_csv(path, _SEPARATORS[suffix])
-        return Table(path=path, records=list(lines))
+        if suffix == ".jsonl":
+            return _read_jsonl(path)
+        names, records = read_csv(path, _SEPARATORS[suffix])
+        return Table(path=path, names=names, records=records)
     except (OSError, ValueError, pa.ArrowException) as error:
         if isinstance(error, SourceError):
             raise
@@ -105,13 +103,15 @@ def _refuse_wide_text(path: Path) -> None:
         )
 
 
-def _read_jsonl(path: Path) -> Iterator[Record]:
+def _read_jsonl(path: Path) -> Table:
     with path.open("rb") as file:
-        for line, content in enumerate(_lines(file), 1):
-            if content is None:
-                yield Record(line, {}, f"more than {MAX_RECORD:,} bytes")
-            elif content.strip():
-                yield _json_record(line, content)
+        records = [
+            _json_record(line, content)
+            for line, content in enumerate(_lines(file), 1)
+            if content is None or content.strip()
+        ]
+    names = dict.fromkeys(name for record in records for name in record.values)
+    return Table(path=path, names=list(names), records=records)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes | None]:
@@ -127,7 +127,9 @@ def _lines(file: BinaryIO) -> Iterator[bytes | None]:
         start = b""
 
 
-def _json_record(line: int, content: bytes) -> Record:
+def _json_record(line: int, content: bytes | None) -> Record:
+    if content is None:
+        return Record(line, {}, f"more than {MAX_RECORD:,} bytes")
     try:
         values = _DECODER.decode(content.decode())
     except UnicodeDecodeError as error:
@@ -188,7 +190,7 @@ def _read_parquet(path: Path) -> Table:
         records: list[Record] = []
         for batch in file.iter_batches(columns=wanted):
             records += _batch_records(batch, len(records))
-    return Table(path=path, records=records, schema=schema, ignored=ignored)
+    return Table(path=path, names=wanted, records=records, schema=schema, ignored=ignored)
 
 
 def _batch_records(batch: pa.RecordBatch, before: int) -> Iterator[Record]:

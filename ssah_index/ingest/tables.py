@@ -110,7 +110,8 @@ def _read_jsonl(path: Path) -> Table:
             for line, content in enumerate(_lines(file), 1)
             if content is None or content.strip()
         ]
-    names = dict.fromkeys(name for record in records for name in record.values)
+    whole = [record.values for record in records if record.error is None]
+    names = dict.fromkeys(name for values in whole for name in values)
     return Table(path=path, names=list(names), records=records)
 
 
@@ -140,15 +141,20 @@ def _json_record(line: int, content: bytes | None) -> Record:
         return Record(line, {}, "JSON that is nested too deep")
     if not isinstance(values, dict):
         return Record(line, {}, f"a JSON {type(values).__name__}, not an object")
+    return _checked(Record(line, values))
+
+
+def _checked(record: Record) -> Record:
+    """The record, or why a store could not keep one of its values."""
     try:
-        for name, value in values.items():
+        for name, value in record.values.items():
             if not is_unicode(name):
                 raise RecordError(f"no Unicode: a column is called {shown(name)}")
             if name not in ("path", "text", "id"):  # the record says it of these
                 check_json(value, name)
     except RecordError as error:
-        return Record(line, _usable(values), str(error))
-    return Record(line, values)
+        return Record(record.line, _usable(record.values), str(error))
+    return record
 
 
 def _usable(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ BROKEN = {
     '{"text": "a", "n": [-Infinity]}': "no JSON: -Infinity is no number of JSON",
     '{"text": "a", "n": 1e999}': "column 'n' is a number beyond",
     '{"text": "a", "n": 18446744073709551616}': "which does not fit 64 bits",
-    '{"text": "a", "n": %s}' % ("9" * 5000): "no JSON",
-    '{"text": "a", "n": %s}' % ("[" * 100_000): "nested too deep",
-    '{"text": "a", "n": %s1%s}' % ("[" * 200, "]" * 200): "nested deeper than 32 levels",
+    '{"text": "a", "n": ' + "9" * 5000 + "}": "no JSON",
+    '{"text": "a", "n": ' + "[" * 100_000 + "}": "nested too deep",
+    '{"text": "a", "n": ' + "[" * 200 + "]" * 200 + "}": "nested deeper than 32 levels",
     '{"text": "a", "text": "b"}': "key 'text' is there 2 times",
     '{"text": "a", "n": {"x": 1, "x": 2}}': "key 'x' is there 2 times",
     '{"text": "a"': "no JSON",
@@ -83,6 +83,8 @@ def test_all_broken_lines_end_in_the_ledger(tmp_path):
 def test_a_failed_line_keeps_the_id_it_can_be_found_by(tmp_path):
     table = jsonl(tmp_path / "t.jsonl", GOOD, r'{"id": "mine", "text": "a", "note": "\ud800"}')
     assert read(table)[1][0].id == "mine"
+    jsonl(table, r'{"id": "mine", "text": "a", "note": "\ud800"}')
+    assert [failure.id for failure in read(table)[1]] == ["mine"]
 
 
 def test_whole_numbers_are_ids_in_decimal(tmp_path):

@@ -39,6 +39,7 @@ NAMED_FAILURES = 20
     "--trained-on", type=click.Path(path_type=Path),
     help="What the encoder was trained on, for a MAP over the rows that are not of it.",
 )  # fmt: skip
+@click.option("--trained-on-table", help="The table of --trained-on; default: the one in it.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path),
     help="Write the whole report to a file; - prints it in place of the tables.",
@@ -50,6 +51,7 @@ def command(
     store: str,
     spec: SourceSpec,
     trained_on: Path | None,
+    trained_on_table: str | None,
     json_file: Path | None,
     plots: Path | None,
     quiet: bool,
@@ -66,7 +68,7 @@ def command(
     encoder = opened.load_encoder()
     kind = kind_of(opened.path / "encoder")
     snapshot = opened.snapshot()
-    database = _database(opened, snapshot, _ids(trained_on))
+    database = _database(opened, snapshot, _ids(trained_on, trained_on_table))
     items, failures = _read(queries, spec, quiet)
     _warn_of_shared(items, snapshot)
     for folder in (plots, json_file and json_file.parent):
@@ -100,11 +102,11 @@ def command(
     return 3 if failures or figures["collapsed"] else 0
 
 
-def _ids(source: Path | None) -> set[str] | None:
+def _ids(source: Path | None, table: str | None) -> set[str] | None:
     """Ids of the items of a source."""
     if source is None:
         return None
-    reader = open_reader(source)
+    reader = open_reader(source, table)
     return {row.id for row in reader.read(0, len(reader)) if isinstance(row, Item)}
 
 
@@ -147,7 +149,7 @@ def _read(source: Path, spec: SourceSpec, quiet: bool) -> tuple[list[Item], list
         raise SourceError(
             f"none of the {len(items)} items of {source} has labels",
             "labels, which say what is relevant to them",
-            "Name the table with --table, or its column of labels with --label-column.",
+            "Add a column 'labels' to its table, or name another with --label-column.",
         )
     return items, failures
 

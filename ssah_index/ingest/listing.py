@@ -13,7 +13,7 @@ from pathlib import Path
 from ssah_index.errors import SourceError
 from ssah_index.ingest.files import file_fault
 from ssah_index.ingest.natural import natural_key
-from ssah_index.ingest.records import printable
+from ssah_index.ingest.records import told
 from ssah_index.ingest.tables import TABLE_SUFFIXES
 
 IMAGE_SUFFIXES = frozenset(
@@ -116,7 +116,7 @@ def list_folder(folder: Path) -> Listing:
                 raise SourceError(
                     f"{folder} cannot be read ({error.strerror})", "a folder", "Check the path."
                 ) from error
-            found.unreadable.append(f"{printable(below.rstrip('/'))}: {error.strerror}")
+            found.unreadable.append(f"{told(below.rstrip('/'))}: {error.strerror}")
     for names in (found.images, found.texts, found.tables, found.linked, found.unreadable):
         names.sort(key=natural_key)
     return found
@@ -133,7 +133,7 @@ def _sort_in(found: Listing, entry: os.DirEntry[str], name: str, waiting: list[s
     regular = entry.is_file(follow_symlinks=False)
     fault = None if regular else file_fault(entry.path)
     if fault == "a folder, not a file":
-        found.linked.append(printable(name))
+        found.linked.append(told(name))
         return
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a Path a file is slow)
     if suffix in IMAGE_SUFFIXES or suffix == ".txt":
@@ -154,4 +154,4 @@ def _kind(name: str, suffix: str) -> str:
     if suffix in PACKED:
         inner = os.path.splitext(name[: -len(suffix)])[1].lower()  # noqa: PTH122
         suffix = inner + suffix
-    return printable(suffix)
+    return told(suffix)

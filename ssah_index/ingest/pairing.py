@@ -17,6 +17,9 @@ from ssah_index.types import Failure, Item
 
 MAX_NAME = 1024
 """Characters of a path that may serve as an id."""
+MAX_PATH = 4096
+"""Characters of a path that can be any file's. Composing the accents of longer ones takes the
+square of their number in time."""
 NO_IMAGE = "no image of the same stem"
 _URL = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -73,20 +76,13 @@ class Images:
         RecordError
             If there is no such file, there are several, or it is no file.
         """
-        if _URL.match(written):
-            raise RecordError(f"no file but a URL: {shown(written)}; download it first")
-        if "\0" in written:
-            raise RecordError(f"no such file: {shown(written)} holds NUL")
         path = self._folder / written
         fault = file_fault(path)
         if fault is not None:
-            name = self._otherwise(written)
-            if name is None:
-                raise RecordError(f"{fault}: {shown(written)}{self._hint(written)}")
-            path = self._folder / name
+            path = self._folder / self._otherwise(written, fault)
             fault = file_fault(path)
             if fault is not None:
-                raise RecordError(f"{fault}: {shown(name)}")
+                raise RecordError(f"{fault}: {shown(written)}")
         self._found.add(self._place(path))
         return path
 
@@ -102,14 +98,18 @@ class Images:
             self._parents[parent] = same_name(os.path.realpath(parent)).rstrip("/")
         return f"{self._parents[parent]}/{same_name(path.name)}"
 
-    def _otherwise(self, written: str) -> str | None:
+    def _otherwise(self, written: str, fault: str) -> str:
         """The image of the folder that is meant by a path which is no file's.
 
         Raises
         ------
         RecordError
-            If there are several.
+            If there is none, or there are several.
         """
+        if _URL.match(written):
+            raise RecordError(f"no file but a URL: {shown(written)}; download it first")
+        if len(written) > MAX_PATH or "\0" in written:
+            raise RecordError(f"{fault}: {shown(written)}")
         for variant in dict.fromkeys((written, written.replace("\\", "/"))):
             name = self._below(variant)
             images = self._by_name.get(name, [])
@@ -120,7 +120,7 @@ class Images:
                 raise RecordError(f"{shown(written)} means {len(images)} images: {several}")
             if images:
                 return images[0]
-        return None
+        raise RecordError(f"{fault}: {shown(written)}{self._hint(written)}")
 
     def _below(self, written: str) -> str:
         """A path relative to the folder, as it is compared."""

@@ -22,7 +22,7 @@ from ssah_index.ingest.files import file_fault, hash_file
 from ssah_index.ingest.labels import LABELS, LabelRule
 from ssah_index.ingest.listing import IMAGE_SUFFIXES, Listing, list_folder
 from ssah_index.ingest.pairing import Images, image_alone, rows_from_stems, rows_from_table
-from ssah_index.ingest.records import RecordError, printable, shown
+from ssah_index.ingest.records import RecordError, printable, shown, told
 from ssah_index.ingest.tables import read_table
 from ssah_index.types import Failure, Item, Reader
 
@@ -52,7 +52,7 @@ class ListReader:
         A hash of the source.
     columns : pyarrow.Schema, optional
         Names and types of the users' columns.
-    told : sequence of str, optional
+    lines : sequence of str, optional
         The summary.
     """
 
@@ -61,12 +61,12 @@ class ListReader:
         rows: Sequence[Item | Failure],
         digest: str,
         columns: pa.Schema | None = None,
-        told: Sequence[str] = (),
+        lines: Sequence[str] = (),
     ) -> None:
         self._rows = rows
         self._digest = digest
         self._columns = pa.schema([]) if columns is None else columns
-        self._told = list(told)
+        self._lines = list(lines)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -81,7 +81,7 @@ class ListReader:
 
     def summary(self) -> list[str]:
         """Lines for a person: what is read, and what is left out."""
-        return list(self._told)
+        return list(self._lines)
 
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop."""
@@ -164,8 +164,8 @@ def _list_texts(path: Path, rule: LabelRule) -> Reader:
         raise SourceError(f"{path} has no lines", "one text a line", "Check the file.")
     rows = _once(rows)
     schema, ignored = columns.schema(rows)
-    told = [*summary.counts(rows), *summary.columns(columns, schema, ignored)]
-    return ListReader(rows, hash_file(path) + columns.mark(), schema, told)
+    lines = [*summary.counts(rows), *summary.columns(columns, schema, ignored)]
+    return ListReader(rows, hash_file(path) + columns.mark(), schema, lines)
 
 
 def _list_folder(folder: Path, spec: SourceSpec, rule: LabelRule) -> Reader:
@@ -189,9 +189,9 @@ def _list_folder(folder: Path, spec: SourceSpec, rule: LabelRule) -> Reader:
             "Check the path; links to folders are not followed.",
         )
     rows = list(rows_from_stems(listing))
-    told = [*summary.counts(rows), *summary.unpaired(rows), *summary.skipped(listing)]
+    lines = [*summary.counts(rows), *summary.unpaired(rows), *summary.skipped(listing)]
     images = [folder / name for name in listing.images]
-    return ListReader(_once(rows), _digest(folder, rows, images, "None"), told=told)
+    return ListReader(_once(rows), _digest(folder, rows, images, "None"), lines=lines)
 
 
 def _list_pairs(listing: Listing, columns: Columns, spec: SourceSpec) -> Reader:
@@ -210,11 +210,11 @@ def _list_pairs(listing: Listing, columns: Columns, spec: SourceSpec) -> Reader:
     digest = _digest(listing.folder, rows, paths, salt)
     rows = _once(rows)
     schema, ignored = columns.schema(rows)
-    told = [*summary.counts(rows), *summary.unpaired(rows)]
+    lines = [*summary.counts(rows), *summary.unpaired(rows)]
     if not spec.unlisted:
-        told += summary.left_out(len(unlisted), columns.table)
-    told += [*summary.columns(columns, schema, ignored), *summary.skipped(listing)]
-    return ListReader(rows, digest, schema, told)
+        lines += summary.left_out(len(unlisted), columns.table)
+    lines += [*summary.columns(columns, schema, ignored), *summary.skipped(listing)]
+    return ListReader(rows, digest, schema, lines)
 
 
 def _digest(folder: Path, rows: Iterable[Item | Failure], images: Iterable[Path], salt: str) -> str:
@@ -238,7 +238,7 @@ def _choose_table(listing: Listing, named: str | None) -> Path | None:
     folder = listing.folder
     if named is None:
         if len(listing.tables) > 1:
-            names = ", ".join(map(printable, listing.tables))
+            names = ", ".join(map(told, listing.tables))
             raise SourceError(
                 f"{folder} has {len(listing.tables)} tables: {names}",
                 "one",

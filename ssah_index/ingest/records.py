@@ -41,6 +41,18 @@ def printable(name: str) -> str:
     return name if is_unicode(name) else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def told(name: str) -> str:
+    r"""A file's or column's name for a message: as it stands, unless it would not show.
+
+    Examples
+    --------
+    >>> told("a-1.jpg"), told("a\nb")
+    ('a-1.jpg', "'a\\nb'")
+    """
+    name = printable(name)
+    return name if name.isprintable() and len(name) <= SHOWN else shown(name)
+
+
 def shown(value: Any) -> str:
     r"""A value for a message: in ASCII where it is no Unicode, and never longer than a line.
 

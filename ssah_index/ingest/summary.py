@@ -10,7 +10,7 @@ from ssah_index.ingest.columns import Columns
 from ssah_index.ingest.labels import ALIKE
 from ssah_index.ingest.listing import Listing
 from ssah_index.ingest.pairing import NO_IMAGE
-from ssah_index.ingest.records import printable, shown
+from ssah_index.ingest.records import shown, told
 from ssah_index.ingest.tables import Table
 from ssah_index.types import Failure, Item
 
@@ -49,7 +49,7 @@ def left_out(unlisted: int, table: Table) -> list[str]:
         return []
     are = "1 image is" if unlisted == 1 else f"{unlisted:,} images are"
     verb, them = ("is", "it") if unlisted == 1 else ("are", "them")
-    name = printable(table.path.name)
+    name = told(table.path.name)
     return [f"{are} not in {name} and {verb} left out; --unlisted takes {them} in"]
 
 
@@ -59,8 +59,8 @@ def columns(read: Columns, own: pa.Schema, ignored: Mapping[str, str]) -> list[s
     if len(own):
         lines.append(f"other columns, kept: {', '.join(map(_name, own.names))}")
     if ignored:
-        told = [f"{_name(name)} ({why})" for name, why in ignored.items()]
-        lines.append(f"ignored columns: {', '.join(told)}")
+        reasons = [f"{_name(name)} ({why})" for name, why in ignored.items()]
+        lines.append(f"ignored columns: {', '.join(reasons)}")
     names, rule = read.table.names, read.rule
     alike = [name for name in ALIKE if name in names]
     if rule.column not in names and alike:

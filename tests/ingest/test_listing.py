@@ -48,6 +48,13 @@ def test_three_heic_and_a_linked_folder(tmp_path):
     assert "skipped: 3 .heic, 1 linked folder (more)" in told(tmp_path)
 
 
+def test_names_that_would_not_show_are_written_out(tmp_path):
+    photos(tmp_path, "a.jpg", "b.\x1b[31m", "c.\n", os.fsdecode(b"d.\xff"), "e." + "x" * 200)
+    line = told(tmp_path).splitlines()[-1]
+    for word in ("1 '.\\x1b[31m'", "1 '.\\n'", "1 .\\xff", "121 more"):
+        assert word in line
+
+
 def test_many_kinds_are_added_up(tmp_path):
     photos(tmp_path, "a.jpg", *(f"{number}.k{number}" for number in range(14)))
     assert told(tmp_path).endswith("4 others")

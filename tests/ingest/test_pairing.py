@@ -73,14 +73,10 @@ def test_accents_are_compared_composed(tmp_path, written, on_disk, form):
 
 
 def test_the_very_file_comes_before_one_that_is_written_otherwise(tmp_path):
-    photos(tmp_path, f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "a", "a.jpg", r"s\b.jpg", "s/b.jpg")
-    jsonl(
-        tmp_path / "t.jsonl", *map(pair, (f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "a", r"s\b.jpg"))
-    )
-    items, _ = read(tmp_path)
-    assert [item.image.name for item in items] == [
-        f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "a", r"s\b.jpg",
-    ]  # fmt: skip
+    names = [f"{COMPOSED}.jpg", f"{DECOMPOSED}.jpg", "a", r"s\b.jpg", "data:a.jpg"]
+    photos(tmp_path, *names, "a.jpg", "s/b.jpg")
+    jsonl(tmp_path / "t.jsonl", *map(pair, names))
+    assert [item.image.name for item in read(tmp_path)[0]] == names
 
 
 def test_a_path_without_suffix_means_the_one_image_of_its_stem(tmp_path):
@@ -116,7 +112,9 @@ def test_a_table_may_name_files_that_a_listing_passes_over(tmp_path):
 FAULTS = {
     "x" * 5000: "no such file (File name too long): 'xxx",
     "d/" * 2500 + "a.jpg": "no such file (File name too long)",
-    "nul\0.jpg": "no such file: 'nul\\x00.jpg' holds NUL",
+    "nul\0.jpg": "no such file (embedded null byte): 'nul\\x00.jpg'",
+    "/" + "d/" * 2500 + "a.jpg": "no such file (File name too long)",
+    "a\u0316\u0300" * 100_000: "no such file (File name too long)",
     "data:image/png;base64," + "A" * 100_000: "no file but a URL: 'data:image/png",
     "https://example.org/a.jpg": "no file but a URL: 'https://example.org/a.jpg'; download it",
     "s3://bucket/a.jpg": "no file but a URL",

@@ -110,6 +110,7 @@ class Images:
             raise RecordError(f"no file but a URL: {shown(written)}; download it first")
         if len(written) > MAX_PATH or "\0" in written:
             raise RecordError(f"{fault}: {shown(written)}")
+        self._found.add(self._place(self._folder / written))  # named, if not to be opened
         for variant in dict.fromkeys((written, written.replace("\\", "/"))):
             name = self._below(variant)
             images = self._by_name.get(name, [])

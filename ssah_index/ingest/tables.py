@@ -48,6 +48,8 @@ class Table:
         if not found or column in found:
             return
         remedy = "Rename the column."
+        if column == "path":
+            remedy = "Rename the column, or move the table away if it is not about the images."
         if len(found) == 1 and self.path.suffix.lower() in (".csv", ".tsv"):
             remedy = "Rename the column, or separate columns by commas (.csv) or tabs (.tsv)."
         raise SourceError(

@@ -66,11 +66,13 @@ def test_a_named_table_means_its_rows_in_every_command(photos, encoder, tmp_path
         assert f"{photos}: {line}\n" in err
     snapshot = Store.open(store).snapshot()
     assert (snapshot.count("image"), snapshot.count("text")) == (5, 5)
-    report = tmp_path / "report.json"
+    report, seen = tmp_path / "report.json", tmp_path / "seen.jsonl"
+    seen.write_text("".join((photos / "store.jsonl").read_text().splitlines(keepends=True)[:2]))
     code, err = call(
         "eval", photos, store, "--table", "queries.jsonl", *LABELS, "--json", report,
-        "--trained-on", photos, "--trained-on-table", "store.jsonl",
+        "--trained-on", photos, "--trained-on-table", seen,
     )  # fmt: skip
+    assert code in (0, 3), err
     assert "11 images are not in queries.jsonl" in err
     assert json.loads(report.read_text())["directions"]["image->text"]["queries"] == 3
     code, err = call("append", photos, store, "--table", "train.jsonl", *LABELS)

@@ -155,6 +155,8 @@ def test_what_is_no_file_is_never_opened(tmp_path, kind, monkeypatch):
     (failure,) = Store.open(tmp_path / "s.ssah").snapshot().failures()
     assert (failure.modality, failure.id) == ("image", "odd.jpg")
     assert failure.reason.startswith(kind)
+    assert len(read(tmp_path, unlisted=True)[1]) == 1
+    assert "left out" not in told(tmp_path)
 
 
 def test_missing_images_and_missing_texts_are_counted(tmp_path):
@@ -190,6 +192,13 @@ def test_a_table_without_an_image_in_the_folder_is_read(tmp_path):
     (folder / "t.jsonl").write_text("")
     with pytest.raises(SourceError, match=r"t\.jsonl has no lines"):
         open_reader(folder)
+
+
+def test_a_table_that_is_not_about_the_images_may_be_moved_away(tmp_path):
+    photos(tmp_path, "a.jpg")
+    (tmp_path / "camera.tsv").write_text("model\tlens\nX\tY\n")
+    with pytest.raises(SourceError, match="no column 'path' but 'lens', 'model'.*move the table"):
+        open_reader(tmp_path)
 
 
 def test_a_table_of_that_name_in_both_places_is_refused(tmp_path, monkeypatch):

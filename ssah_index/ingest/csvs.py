@@ -6,13 +6,16 @@ field's length is one for the whole process.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from ssah_index.errors import SourceError
 from ssah_index.ingest.records import MAX_RECORD, Record, is_unicode, shown
+
+NAMED = 3
+"""Faults of a header that are named."""
 
 
 class RowError(ValueError):
@@ -47,19 +50,24 @@ def _records(rows: _Rows, header: list[str]) -> Iterator[Record]:
 
 
 def _header(path: Path, rows: _Rows) -> list[str]:
+    """The first line that is not blank; without one, no columns."""
+    header = [""]
     try:
-        header = rows.fields() if rows.more() else []
+        while header == [""] and rows.more():
+            header = rows.fields()
     except RowError as error:
         raise SourceError(
             f"{path} cannot be read: {error}", "a line that names the columns", "Correct it."
         ) from error
-    twice = {name for name in header if header.count(name) > 1}
-    faults = [f"column {shown(name)} is there {header.count(name)} times" for name in sorted(twice)]
+    if header == [""]:
+        return []
+    counts = Counter(header).items()
+    faults = [f"column {shown(name)} is there {n} times" for name, n in counts if n > 1]
     faults += [f"column {at} has no name" for at, name in enumerate(header, 1) if not name.strip()]
     faults += [f"column {shown(name)} is not UTF-8" for name in header if not is_unicode(name)]
     if faults:
         raise SourceError(
-            f"{path} cannot be read: {'; '.join(faults)}",
+            f"{path} cannot be read: {'; '.join(faults[:NAMED])}",
             "a first line that names each column once, in UTF-8",
             "Name the columns in the file, or leave them out.",
         )

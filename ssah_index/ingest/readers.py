@@ -129,7 +129,7 @@ def open_reader(
     )
     rule = LabelRule(column=label_column, separator=label_separator)
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 (a Path's own raises where a folder is not ours)
         return _list_folder(path, spec, rule)
     fault = file_fault(path)
     if fault is not None:

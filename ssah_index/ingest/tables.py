@@ -17,6 +17,8 @@ from ssah_index.ingest.records import MAX_RECORD, Record, RecordError, check_jso
 
 TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 IMAGE_BYTES = "bytes of images"
+NAMED = 20
+"""Columns that an error names."""
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 
@@ -52,8 +54,10 @@ class Table:
             remedy = "Rename the column, or move the table away if it is not about the images."
         if len(found) == 1 and self.path.suffix.lower() in (".csv", ".tsv"):
             remedy = "Rename the column, or separate columns by commas (.csv) or tabs (.tsv)."
+        names = [shown(name) for name in sorted(found)[:NAMED]]
+        names += [f"{len(found) - NAMED:,} more"] if len(found) > NAMED else []
         raise SourceError(
-            f"{self.path} has no column {column!r} but {', '.join(sorted(map(shown, found)))}",
+            f"{self.path} has no column {column!r} but {', '.join(names)}",
             f"a column {column!r}{why}",
             remedy,
         )

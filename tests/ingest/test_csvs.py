@@ -93,6 +93,21 @@ def test_a_header_that_says_no_columns_is_refused(tmp_path, header, words):
         open_reader(written(tmp_path / "t.csv", header + b"\n1,a\n"))
 
 
+def test_blank_lines_before_a_header_are_passed_over(tmp_path):
+    items, _ = read(written(tmp_path / "t.csv", "\n\r\nid,text\n\n1,one\n"))
+    assert [(item.id, item.source) for item in items] == [("1", "t.csv:5")]
+    for text in ("", "\n\n", "id,text\n"):
+        with pytest.raises(SourceError, match="has no lines"):
+            open_reader(written(tmp_path / "t.csv", text))
+
+
+def test_a_header_of_very_many_columns_is_told_in_a_line(tmp_path):
+    for header in ("," * 100_000, ",".join(map(str, range(100_000))), "x," * 100_000 + "x"):
+        with pytest.raises(SourceError) as error:
+            open_reader(written(tmp_path / "t.csv", header + "\n"))
+        assert len(str(error.value)) < 1000
+
+
 def test_a_table_of_one_column_may_be_separated_otherwise(tmp_path):
     with pytest.raises(SourceError, match="separate columns by commas"):
         open_reader(written(tmp_path / "t.csv", "id;text\n1;a\n"))

@@ -197,7 +197,7 @@ def test_a_table_without_an_image_in_the_folder_is_read(tmp_path):
 def test_a_table_that_is_not_about_the_images_may_be_moved_away(tmp_path):
     photos(tmp_path, "a.jpg")
     (tmp_path / "camera.tsv").write_text("model\tlens\nX\tY\n")
-    with pytest.raises(SourceError, match="no column 'path' but 'lens', 'model'.*move the table"):
+    with pytest.raises(SourceError, match=r"no column 'path' but 'lens', 'model'.*move the table"):
         open_reader(tmp_path)
 
 
@@ -214,10 +214,18 @@ def test_a_table_of_that_name_in_both_places_is_refused(tmp_path, monkeypatch):
     assert len(read(".", "t.jsonl")[0]) == 1
 
 
-def test_options_of_folders_are_refused_beside_a_table(tmp_path):
+def refuse(path, **_):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_options_of_folders_are_refused_beside_a_table(tmp_path, monkeypatch):
     table = jsonl(tmp_path / "t.jsonl", {"text": "a"})
     with pytest.raises(SourceError, match="--unlisted beside"):
         open_reader(table, unlisted=True)
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(SourceError, match=r"t\.jsonl: it cannot be read \(Permission denied\)"):
+        open_reader(table)
+    monkeypatch.undo()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="pipe: a FIFO, not a file"):
         open_reader(tmp_path / "pipe")

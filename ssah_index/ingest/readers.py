@@ -130,7 +130,8 @@ def open_reader(
     rule = LabelRule(column=label_column, separator=label_separator)
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112 (a Path's own raises where a folder is not ours)
-        return _list_folder(path, spec, rule)
+        # Absolute: items are opened later, when another folder may be the current one.
+        return _list_folder(path.absolute(), spec, rule)
     fault = file_fault(path)
     if fault is not None:
         fault = f"{path} does not exist" if fault == "no such file" else f"{path}: {fault}"
@@ -221,7 +222,11 @@ def _digest(folder: Path, rows: Iterable[Item | Failure], images: Iterable[Path]
     """A hash of ids, texts, labels and columns, and of the sizes and times of images."""
     digest = xxhash.xxh3_64(salt.encode())
     for row in rows:
-        digest.update(repr(row).encode())
+        if isinstance(row, Item):
+            facts = (row.id, row.source, row.text, row.labels, row.columns)
+            digest.update(repr(facts).encode())
+        else:
+            digest.update(repr(row).encode())
     for path in images:
         try:
             status = path.stat()

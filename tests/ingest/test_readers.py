@@ -221,6 +221,15 @@ def test_files_of_no_concern_do_not_change_the_digest(images):
     assert open_reader(images).digest() == before
 
 
+def test_a_reader_keeps_to_its_folder(images, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(images.parent)
+    relative = open_reader(images.name)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert [row.image for row in relative.read(0, 3)] == [images / name for name, _ in PAIRS]
+    moved = images.rename(images.with_name("moved"))
+    assert relative.digest() == open_reader(moved).digest()
+
+
 def test_a_text_edited_at_the_same_size_changes_the_digest(images):
     digests = set()
     for text in ("home", "star"):

@@ -82,6 +82,9 @@ class Reader(Protocol):
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop, each an item or the failure it ended in."""
 
+    def summary(self) -> list[str]:
+        """Lines for a person: what is read, what is left out, what may be meant otherwise."""
+
 
 class Encoder(Protocol):
     """Turns items into packed codes."""

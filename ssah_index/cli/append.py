@@ -8,14 +8,15 @@ from typing import cast
 import click
 
 from ssah_index.cli.console import progress, say
-from ssah_index.ingest import BuildSpec, append, open_reader
+from ssah_index.cli.source import read_source, source_options
+from ssah_index.ingest import BuildSpec, SourceSpec, append
 from ssah_index.store import Policy, Store
 
 
 @click.command("append")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("store")
-@click.option("--table", help="Table of path and text; default: the one in SOURCE, or .txt files.")
+@source_options
 @click.option(
     "--on-duplicate", type=click.Choice(["error", "skip", "replace"]), default="error",
     show_default=True, help="What becomes of an item whose id is there already.",
@@ -26,7 +27,7 @@ from ssah_index.store import Policy, Store
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
-    source: Path, store: str, table: str | None, on_duplicate: str, share_rows: int, quiet: bool
+    source: Path, store: str, spec: SourceSpec, on_duplicate: str, share_rows: int, quiet: bool
 ) -> int:
     r"""Add the items of SOURCE to STORE, or go on with an append that was interrupted.
 
@@ -38,7 +39,7 @@ def command(
     """
     opened = Store.open(store)
     encoder = opened.load_encoder()
-    reader = open_reader(source, table)
+    reader = read_source(source, spec, quiet)
     with progress(quiet) as show:
         report = append(
             reader,

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ssah_index.cli.console import progress, say
-from ssah_index.ingest import BuildSpec, build, open_reader
+from ssah_index.cli.source import read_source, source_options
+from ssah_index.ingest import BuildSpec, SourceSpec, build
 from ssah_index.plugins import load_encoder
 from ssah_index.store import Store
 
@@ -19,7 +20,7 @@ from ssah_index.store import Store
     "--encoder", "encoder_folder", required=True, type=click.Path(path_type=Path),
     help="Encoder folder, as train writes it.",
 )  # fmt: skip
-@click.option("--table", help="Table of path and text; default: the one in SOURCE, or .txt files.")
+@source_options
 @click.option(
     "--share-rows", default=BuildSpec().share_rows, show_default=True,
     help="Rows a commit covers.",
@@ -29,20 +30,20 @@ def command(
     source: Path,
     store: str,
     encoder_folder: Path,
-    table: str | None,
+    spec: SourceSpec,
     share_rows: int,
     quiet: bool,
 ) -> int:
     """Build STORE from SOURCE, or go on with a build that was interrupted.
 
     SOURCE is a folder of images, with texts beside them or without, or a table of texts
-    (.jsonl, .csv, .parquet). Rows that fail are counted and kept with their reasons.
+    (.jsonl, .csv, .tsv, .parquet). Rows that fail are counted and kept with their reasons.
     """
-    spec = BuildSpec(share_rows=share_rows)
+    build_spec = BuildSpec(share_rows=share_rows)
     encoder = load_encoder(encoder_folder)
-    reader = open_reader(source, table)
+    reader = read_source(source, spec, quiet)
     with progress(quiet) as show:
-        report = build(reader, store, encoder, spec=spec, progress=show)
+        report = build(reader, store, encoder, spec=build_spec, progress=show)
     if not quiet:
         already = f", {report.skipped:,} were there already" if report.skipped else ""
         say(f"{store}: {report.written:,} rows written in {report.elapsed_s:.1f} s{already}")

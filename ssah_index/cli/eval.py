@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import print_json, print_table, print_values, progress, say
+from ssah_index.cli.source import read_source, source_options
 from ssah_index.errors import SourceError
-from ssah_index.ingest import open_reader
+from ssah_index.ingest import SourceSpec, open_reader
 from ssah_index.labelled import column, encoded, pairs, stored
 from ssah_index.plugins import kind_of
 from ssah_index.store import Snapshot, Store
@@ -33,11 +34,12 @@ NAMED_FAILURES = 20
 @click.command("eval")
 @click.argument("queries", type=click.Path(path_type=Path))
 @click.argument("store")
-@click.option("--table", help="Table of path, text and labels; default: the one in QUERIES.")
+@source_options
 @click.option(
     "--trained-on", type=click.Path(path_type=Path),
     help="What the encoder was trained on, for a MAP over the rows that are not of it.",
 )  # fmt: skip
+@click.option("--trained-on-table", help="The table of --trained-on; default: the one in it.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path),
     help="Write the whole report to a file; - prints it in place of the tables.",
@@ -47,8 +49,9 @@ NAMED_FAILURES = 20
 def command(
     queries: Path,
     store: str,
-    table: str | None,
+    spec: SourceSpec,
     trained_on: Path | None,
+    trained_on_table: str | None,
     json_file: Path | None,
     plots: Path | None,
     quiet: bool,
@@ -65,8 +68,8 @@ def command(
     encoder = opened.load_encoder()
     kind = kind_of(opened.path / "encoder")
     snapshot = opened.snapshot()
-    database = _database(opened, snapshot, _ids(trained_on))
-    items, failures = _read(queries, table)
+    database = _database(opened, snapshot, _ids(trained_on, trained_on_table))
+    items, failures = _read(queries, spec, quiet)
     _warn_of_shared(items, snapshot)
     for folder in (plots, json_file and json_file.parent):
         if folder is not None:
@@ -99,11 +102,11 @@ def command(
     return 3 if failures or figures["collapsed"] else 0
 
 
-def _ids(source: Path | None) -> set[str] | None:
+def _ids(source: Path | None, table: str | None) -> set[str] | None:
     """Ids of the items of a source."""
     if source is None:
         return None
-    reader = open_reader(source)
+    reader = open_reader(source, table)
     return {row.id for row in reader.read(0, len(reader)) if isinstance(row, Item)}
 
 
@@ -133,9 +136,9 @@ def _database(
     return found
 
 
-def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
+def _read(source: Path, spec: SourceSpec, quiet: bool) -> tuple[list[Item], list[Failure]]:
     """Items and unreadable rows of a source with labels."""
-    reader = open_reader(source, table)
+    reader = read_source(source, spec, quiet)
     items, failures = [], []
     for row in reader.read(0, len(reader)):
         if isinstance(row, Item):
@@ -146,7 +149,7 @@ def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
         raise SourceError(
             f"none of the {len(items)} items of {source} has labels",
             "labels, which say what is relevant to them",
-            "Add a table with a column 'labels', or name it with --table.",
+            "Add a column 'labels' to its table, or name another with --label-column.",
         )
     return items, failures
 

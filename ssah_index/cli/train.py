@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from ssah_index.cli.console import progress, say
+from ssah_index.cli.source import read_source, source_options
 from ssah_index.errors import EncoderError
-from ssah_index.ingest import open_reader
+from ssah_index.ingest import SourceSpec
 from ssah_index.plugins import encoder_kind
 from ssah_index.store.files import writing
 from ssah_index.types import Item
@@ -19,7 +20,7 @@ from ssah_index.types import Item
 @click.command("train")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("encoder", type=click.Path(path_type=Path))
-@click.option("--table", help="Table of path, text and labels; default: the one in SOURCE.")
+@source_options
 @click.option("--bits", default=64, show_default=True, help="Code width, a multiple of 8.")
 @click.option("--passes", type=int, help="Passes over the data; 0 leaves it untrained.")
 @click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
@@ -40,7 +41,7 @@ from ssah_index.types import Item
 def command(
     source: Path,
     encoder: Path,
-    table: str | None,
+    spec: SourceSpec,
     bits: int,
     passes: int | None,
     seed: int,
@@ -54,7 +55,7 @@ def command(
     """Train an encoder on SOURCE and write it to the folder ENCODER.
 
     SOURCE is a folder of images with texts beside them: a .txt file of the same stem, or
-    one table (.jsonl, .csv, .parquet) with the columns path, text and labels. Where no row
+    one table (.jsonl, .csv, .tsv, .parquet) with the columns path, text and labels. Where no row
     has labels, the words that stand in many texts serve as labels. A run that was interrupted
     goes on from ENCODER.checkpoint, which lies beside ENCODER until it is finished.
     """
@@ -64,11 +65,8 @@ def command(
             "a path that is free",
             "Choose another path, or remove what is there.",
         )
-    reader = open_reader(source, table)
-    rows = list(reader.read(0, len(reader)))
-    items = [row for row in rows if isinstance(row, Item)]
-    if not quiet and len(items) < len(rows):
-        say(f"{len(rows) - len(items)} of {len(rows)} rows cannot be read and are left out")
+    reader = read_source(source, spec, quiet)
+    items = [row for row in reader.read(0, len(reader)) if isinstance(row, Item)]
     chosen = {
         "bits": bits,
         "seed": seed,

@@ -3,12 +3,13 @@
 from ssah_index.ingest.build import BuildReport, BuildSpec, append, build
 from ssah_index.ingest.exports import export
 from ssah_index.ingest.imports import ImportReport, import_codes
-from ssah_index.ingest.readers import open_reader
+from ssah_index.ingest.readers import SourceSpec, open_reader
 
 __all__ = [
     "BuildReport",
     "BuildSpec",
     "ImportReport",
+    "SourceSpec",
     "append",
     "build",
     "export",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ssah_index.codes import as_codes
 from ssah_index.errors import MissingExtraError, SourceError, SsahError, StoreMissingError
-from ssah_index.ingest.readers import hash_file
+from ssah_index.ingest.files import hash_file
 from ssah_index.store import IdKind, Policy, Store
 from ssah_index.types import Codes, Modality, Progress, no_progress
 

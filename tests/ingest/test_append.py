@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ssah_index.errors import DuplicateIdError, EncoderError, RowsError, SourceError, SpecError
+from ssah_index.errors import DuplicateIdError, EncoderError, SourceError, SpecError
 from ssah_index.ingest import BuildSpec, append, build, open_reader
 from ssah_index.store import Store, verify
 from tests.conftest import HashEncoder
@@ -136,5 +136,5 @@ def test_columns_of_several_types_or_reserved_names_are_refused(tmp_path):
     with pytest.raises(SourceError, match=r"column .n. of .* has values of several types"):
         build(open_reader(path), tmp_path / "s.ssah", HashEncoder())
     path.write_text('{"text": "a", "distance": 1}\n')
-    with pytest.raises(RowsError, match="none of code, row, distance"):
-        build(open_reader(path), tmp_path / "r.ssah", HashEncoder())
+    with pytest.raises(SourceError, match="has column 'distance', and a store uses that name"):
+        open_reader(path)

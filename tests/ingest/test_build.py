@@ -111,7 +111,8 @@ def test_another_source_or_encoder_is_refused(source, tmp_path):
         EncoderError, match="begun with encoder hash-64-, this one is hash-64-other"
     ):
         build(open_reader(source), path, HashEncoder(salt="other"), spec=SPEC)
-    (source / "99.png").write_bytes(b"new")
+    with (source / "table.jsonl").open("a") as table:
+        table.write('\n{"path": "0.png", "id": "99", "text": "new"}')
     with pytest.raises(StoreExistsError, match="another input"):
         build(open_reader(source), path, HashEncoder(), spec=SPEC)
     assert len(Store.open(path).snapshot()) == 68

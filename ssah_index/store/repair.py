@@ -17,6 +17,7 @@ import numpy as np
 from ssah_index.errors import ConflictError, CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry, read_deletions
 from ssah_index.store.indexes import INDEXES
+from ssah_index.store.ledger import LEDGER
 from ssah_index.store.manifest import (
     IndexEntry,
     Manifest,
@@ -27,7 +28,7 @@ from ssah_index.store.manifest import (
     read_manifest,
 )
 from ssah_index.store.rows import ROWS, Rows
-from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY, SegmentFiles
+from ssah_index.store.segment import ORIGIN, SEGMENTS, SUMMARY, SegmentFiles
 from ssah_index.store.shard import SHARD
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
@@ -210,6 +211,7 @@ def _salvaged(
     fields = store.pinned(Manifest(columns=base.columns)).schema
     failures = [] if LEDGER in broken else files.failures()
     plan.failures_lost += entry.failed - len(failures)
+    origins = None if ORIGIN in broken else files.origins
     # Of the rows' files rows.arrow alone is sure to be whole; the others are made again.
     place.bring({f"{folder}/{ROWS}": files.summary.seals[f"{folder}/{ROWS}"]})
     rows = Rows(place.root / folder)
@@ -228,6 +230,7 @@ def _salvaged(
         _raw_codes(store, entry)[whole],
         rows.filter(whole, fields),
         failures,
+        origins=None if origins is None else origins[whole],
         fingerprint=store.format.encoder,
         stands_for=entry.names,
     )

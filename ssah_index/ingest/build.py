@@ -71,16 +71,17 @@ def build(
         Store.create, path,
         bits=encoder.bits, fingerprint=encoder.fingerprint, save_encoder=encoder.save,
     )  # fmt: skip
-    while True:  # until no other build makes the store meanwhile
+    while True:  # until no other build comes between the comparison and the first commit
         store = open_target(path, encoder)
         columns = check_source(reader, store)
         snapshot = store.snapshot() if store else None
+        fresh = snapshot is None or snapshot.generation == 0
         plan = compare(reader, snapshot, progress, alone=True)
         _refuse_others(plan, path)
         failures = Failures(() if snapshot is None else snapshot.failures())
         work = Work(reader, encoder, columns, spec or BuildSpec(), "skip", progress)
         try:
-            return Run(work, plan, failures, store, make).report()
+            return Run(work, plan, failures, store, make, fresh).report()
         except StoreExistsError:
             continue
 

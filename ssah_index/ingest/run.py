@@ -92,6 +92,9 @@ class Run:
         None if it is still to be made.
     make : callable
         Makes it.
+    fresh : bool
+        The store was absent or empty when it was compared with the source, and still must be
+        when the first rows are committed: those of another build must not be mixed with ours.
     """
 
     def __init__(
@@ -101,12 +104,14 @@ class Run:
         failures: Failures,
         store: Store | None,
         make: Callable[[], Store],
+        fresh: bool = False,
     ) -> None:
         self._work = work
         self._plan = plan
         self._failures = failures
         self._store = store
         self._make = make
+        self._fresh = fresh
         self._share = Share()
         self._written = self._replaced = 0
         self._skipped = plan.there
@@ -224,7 +229,7 @@ class Run:
         try:
             for modality in MODALITIES:
                 entries += self._stage(self._store, modality)
-            committed = self._store.commit(entries, policy)
+            committed = self._store.commit(entries, policy, first=self._fresh)
         except BaseException:
             for entry in entries:
                 self._store.discard(entry)
@@ -234,7 +239,7 @@ class Run:
             if entry not in published:  # the interrupt came when its share was there already
                 self._store.discard(entry)
         written = sum(entry.rows for entry in entries) - committed.skipped
-        self._share = Share()
+        self._share, self._fresh = Share(), False
         self._failures.commit()
         self._written += written
         self._skipped += share.rows - written

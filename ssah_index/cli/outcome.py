@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from ssah_index.cli.console import say
-from ssah_index.errors import SsahError
+from ssah_index.errors import StoreMissingError
 from ssah_index.ingest import BuildReport
 from ssah_index.store import Store
 
@@ -34,9 +34,10 @@ def tell_interrupted(store: str) -> int:
     """Say what was kept and how to go on; returns the exit code."""
     try:
         rows = Store.open(store).snapshot().live
-    except SsahError:
-        rows = 0
-    say(f"Interrupted: {rows:,} rows are in {store}; run the same command again to go on.")
+        kept = f"{rows:,} rows are in {store}"
+    except StoreMissingError:
+        kept = "nothing was written yet"
+    say(f"Interrupted: {kept}; run the same command again to go on.")
     return INTERRUPTED
 
 

@@ -7,6 +7,7 @@ encodes and commits what is missing (`run`). The same command again does what is
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 
 from ssah_index.errors import StoreExistsError
@@ -67,6 +68,7 @@ def build(
     KeyboardInterrupt
         After what was encoded has been committed.
     """
+    begun_s = time.monotonic()
     make = partial(
         Store.create, path,
         bits=encoder.bits, fingerprint=encoder.fingerprint, save_encoder=encoder.save,
@@ -79,7 +81,7 @@ def build(
         plan = compare(reader, snapshot, progress, alone=True)
         _refuse_others(plan, path)
         failures = Failures(() if snapshot is None else snapshot.failures())
-        work = Work(reader, encoder, columns, spec or BuildSpec(), "skip", progress)
+        work = Work(reader, encoder, columns, spec or BuildSpec(), "skip", progress, begun_s)
         try:
             return Run(work, plan, failures, store, make, fresh).report()
         except StoreExistsError:
@@ -146,6 +148,7 @@ def append(
     RowsError, SourceError, WriteFailedError, KeyboardInterrupt
         As `build` does.
     """
+    begun_s = time.monotonic()
     check_policy(on_duplicate)
     check_target(store, encoder)
     columns = check_source(reader, store)
@@ -153,5 +156,5 @@ def append(
     plan = compare(reader, snapshot, progress, alone=False)
     if plan.changed_ids and on_duplicate == "error":
         raise refuse(plan.changed_ids, "in the store already")
-    work = Work(reader, encoder, columns, spec or BuildSpec(), on_duplicate, progress)
+    work = Work(reader, encoder, columns, spec or BuildSpec(), on_duplicate, progress, begun_s)
     return Run(work, plan, Failures(snapshot.failures()), store, lambda: store).report()

@@ -18,6 +18,8 @@ import xxhash
 from ssah_index.types import Item, Modality
 
 READ_BYTES = 4 << 20
+_FACTS = json.JSONEncoder(default=str)
+"""ASCII, so that no release of Unicode changes it; dates and bytes as text."""
 
 
 class Origin(NamedTuple):
@@ -52,7 +54,7 @@ def facts_of(item: Item, modality: Modality) -> int:
     """`Origin.facts`. Where the item came from is no part of it: lines of a table may move."""
     columns = {name: value for name, value in item.columns.items() if value is not None}
     facts = [modality, item.id, item.text, item.labels, sorted(columns.items())]
-    return xxhash.xxh3_64_intdigest(json.dumps(facts, default=str).encode()) or 1
+    return xxhash.xxh3_64_intdigest(_FACTS.encode(facts).encode()) or 1
 
 
 def state_of(item: Item, modality: Modality) -> int:

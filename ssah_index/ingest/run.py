@@ -78,6 +78,8 @@ class Work:
     policy: Policy
     """What becomes of rows whose ids are there when they are committed."""
     progress: Progress
+    begun_s: float
+    """When the run began, by the monotonic clock."""
 
 
 class Run:
@@ -123,7 +125,6 @@ class Run:
 
     def report(self) -> BuildReport:
         """Encode and commit what is missing, and count."""
-        begun_s = time.monotonic()
         try:
             for failure in self._plan.failures:
                 self._failures.add(failure)
@@ -147,7 +148,7 @@ class Run:
             replaced=self._replaced,
             failed=len(self._failures),
             mended=mended,
-            elapsed_s=time.monotonic() - begun_s,
+            elapsed_s=time.monotonic() - self._work.begun_s,
         )
 
     def _encode_all(self) -> None:

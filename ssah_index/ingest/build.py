@@ -155,6 +155,6 @@ def append(
     snapshot = store.snapshot()
     plan = compare(reader, snapshot, progress, alone=False)
     if plan.changed_ids and on_duplicate == "error":
-        raise refuse(plan.changed_ids, "in the store already")
+        raise refuse(list(dict.fromkeys(plan.changed_ids)), "in the store already")
     work = Work(reader, encoder, columns, spec or BuildSpec(), on_duplicate, progress, begun_s)
     return Run(work, plan, Failures(snapshot.failures()), store, lambda: store).report()

@@ -8,7 +8,7 @@ has changed; an item without a row is new: it never came, it failed, or it was d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -42,8 +42,10 @@ class Plan:
     """Bool (rows of the source,): the item is to be encoded, since it has no row."""
     changed: dict[Modality, NDArray[np.bool_]]
     """The same for items with a row that was made of something else."""
+    again: NDArray[np.bool_]
+    """The same for images whose row lacks but the text: that is new, or failed before."""
     changed_ids: list[str] = field(default_factory=list)
-    """Ids of changed items, those with two changed rows twice."""
+    """Ids of changed items in order of the source, those with two changed rows twice."""
     there: int = 0
     """Rows, of both modalities, that were made of the source's items as they are now."""
     failures: list[Failure] = field(default_factory=list)
@@ -119,7 +121,9 @@ class _Comparison:
         self._plan = Plan(
             new={modality: np.zeros(n, np.bool_) for modality in MODALITIES},
             changed={modality: np.zeros(n, np.bool_) for modality in MODALITIES},
+            again=np.zeros(n, np.bool_),
         )
+        self._changed: list[tuple[int, str]] = []
         self._met = np.zeros(0 if snapshot is None else len(snapshot), np.bool_)
         self._recorded = _Recorded([] if snapshot is None else snapshot.failures())
 
@@ -129,10 +133,11 @@ class _Comparison:
             rows = list(read_rows(self._reader, start, stop))
             self._plan.failures += [row for row in rows if isinstance(row, Failure)]
             self._plan.recorded |= self._recorded.about(rows)
-            for modality in MODALITIES:
+            for modality in reversed(MODALITIES):  # images need to know of their texts
                 self._look_up(rows, start, modality)
             if self._snapshot is not None:
                 self._progress(stop, len(self._reader), "compared")
+        self._plan.changed_ids = [key for _, key in sorted(self._changed)]
         for ids in self._ids.values():
             once(pa.concat_arrays([pa.array([], pa.string()), *ids]), "error")
         if self._alone and self._snapshot is not None:
@@ -158,14 +163,43 @@ class _Comparison:
         self._plan.new[modality][positions[located < 0]] = True
         there = np.flatnonzero(located >= 0)
         same = self._same(snapshot, [own[i][1] for i in there], located[there], modality)
-        self._plan.changed[modality][positions[there[~same]]] = True
-        self._plan.changed_ids += [own[i][1].id for i in there[~same]]
-        self._plan.there += int(same.sum())
         self._met[located[there]] = True
         # The row of an item that cannot be read at the moment is no stranger.
-        unread = [r.id for r in rows if isinstance(r, Failure) and r.modality in ("", modality)]
-        located = snapshot.locate(unread, modality)
-        self._met[located[located >= 0]] = True
+        unread = snapshot.locate(_unread(rows, modality), modality)
+        self._met[unread[unread >= 0]] = True
+        self._plan.there += int(same.sum())
+        changed = there[~same]
+        if modality == "image" and len(changed):
+            items = [own[i][1] for i in changed]
+            at = positions[changed]
+            changed = changed[self._judge_texts(snapshot, rows, items, at, located[changed])]
+        self._plan.changed[modality][positions[changed]] = True
+        self._changed += [(own[i][0], own[i][1].id) for i in changed]
+
+    def _judge_texts(
+        self,
+        snapshot: Snapshot,
+        rows: Sequence[Item | Failure],
+        items: Sequence[Item],
+        positions: NDArray[np.int64],
+        located: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Decide about images whose rows have other texts beside them, but are the same else.
+
+        A text without a row is new or failed before, and the image's row gets it; a text that
+        cannot be read now leaves the image's row as it is. Of the others True is returned.
+        """
+        stored = snapshot.take(located, ["text"]).column("text").to_pylist()
+        before = [replace(item, text=text) for item, text in zip(items, stored, strict=True)]
+        same = self._same(snapshot, before, located, "image")
+        known = [self._alone or self._recorded.has("text", item.id) for item in items]
+        new = same & self._plan.new["text"][positions] & np.array(known)
+        failed = set(_unread(rows, "text"))
+        gone = same & np.array([item.text is None and item.id in failed for item in items])
+        self._plan.again[positions[new]] = True
+        self._plan.there += int(gone.sum())
+        differs: NDArray[np.bool_] = ~(new | gone)
+        return differs
 
     def _same(
         self,
@@ -197,6 +231,11 @@ class _Comparison:
         return Stranger(len(rows), first["id"], first["modality"])
 
 
+def _unread(rows: Sequence[Item | Failure], modality: Modality) -> list[str]:
+    """Ids of rows that could not be read, and may have the modality."""
+    return [row.id for row in rows if isinstance(row, Failure) and row.modality in ("", modality)]
+
+
 class _Recorded:
     """Failures in the ledger by what they are about."""
 
@@ -209,6 +248,10 @@ class _Recorded:
             self._by_source.setdefault(failure.source, []).append(key)
             for modality in [failure.modality] if failure.modality else MODALITIES:
                 self._by_id.setdefault((modality, failure.id), []).append(key)
+
+    def has(self, modality: Modality, key: str) -> bool:
+        """Whether the ledger has an item of that id."""
+        return (modality, key) in self._by_id
 
     def about(self, rows: Sequence[Item | Failure]) -> set[Key]:
         """Those of rows of a source, by the source or by id and modality."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ssah_index.encoding import encode_items, reason_of
 from ssah_index.errors import SourceError, SpecError, SsahError
@@ -82,6 +84,10 @@ class Work:
     """When the run began, by the monotonic clock."""
 
 
+Todo: TypeAlias = Mapping[Modality, NDArray[np.bool_]]
+"""Bool (rows of the source,) by modality: what is to be encoded."""
+
+
 class Run:
     """One run over a source.
 
@@ -117,10 +123,8 @@ class Run:
         self._share = Share()
         self._written = self._replaced = 0
         self._skipped = plan.there
-        self._todo = plan.new
-        if work.policy == "replace":
-            self._todo = {m: plan.new[m] | plan.changed[m] for m in MODALITIES}
-        else:
+        self._policy = work.policy
+        if work.policy != "replace":
             self._skipped += len(plan.changed_ids)
 
     def report(self) -> BuildReport:
@@ -128,7 +132,8 @@ class Run:
         try:
             for failure in self._plan.failures:
                 self._failures.add(failure)
-            self._encode_all()
+            self._encode_again()
+            self._encode_missing()
             mended = self._failures.take_back(self._plan.recorded)
             self._commit()
         except KeyboardInterrupt:
@@ -151,15 +156,33 @@ class Run:
             elapsed_s=time.monotonic() - self._work.begun_s,
         )
 
-    def _encode_all(self) -> None:
+    def _encode_again(self) -> None:
+        """Put images in the place of their rows, to which texts have come.
+
+        That is before the texts get rows: if the run is cut off, the next one must not take
+        them for changes.
+        """
+        if self._plan.again.any():
+            self._policy = "replace"
+            self._encode_all({"image": self._plan.again})
+            self._commit()
+            self._policy = self._work.policy
+
+    def _encode_missing(self) -> None:
+        todo = dict(self._plan.new)
+        if self._policy == "replace":
+            todo = {modality: todo[modality] | self._plan.changed[modality] for modality in todo}
+        self._encode_all(todo)
+
+    def _encode_all(self, todo: Todo) -> None:
         """Encode batch by batch, and commit share by share."""
         spec, n = self._work.spec, len(self._work.reader)
-        told = [m for m in MODALITIES if self._todo[m].any()]
+        told = [modality for modality, wanted in todo.items() if wanted.any()]
         step = min(spec.batch_rows, spec.share_rows)
         for start in range(0, n, step):
             stop = min(start + step, n)
-            if any(self._todo[modality][start:stop].any() for modality in MODALITIES):
-                self._encode_rows(start, stop)
+            if any(wanted[start:stop].any() for wanted in todo.values()):
+                self._encode_rows(todo, start, stop)
             for modality in told:
                 self._work.progress(stop, n, f"{modality}s")
             if self._share.rows_read >= spec.share_rows or (
@@ -167,12 +190,12 @@ class Run:
             ):
                 self._commit()
 
-    def _encode_rows(self, start: int, stop: int) -> None:
+    def _encode_rows(self, todo: Todo, start: int, stop: int) -> None:
         """Encode what is missing of some rows of the source."""
         rows = list(read_rows(self._work.reader, start, stop))
-        for modality in MODALITIES:
-            wanted = self._todo[modality][start:stop]
-            own = [row for row, todo in zip(rows, wanted, strict=True) if todo]
+        for modality in todo:
+            wanted = todo[modality][start:stop]
+            own = [row for row, missing in zip(rows, wanted, strict=True) if missing]
             for row in own:
                 if isinstance(row, Failure):  # it could be read a while ago
                     self._failures.add(row)
@@ -221,7 +244,7 @@ class Run:
 
     def _commit(self) -> None:
         """Commit what is encoded, and what the ledger is to get, if there is any."""
-        share, policy = self._share, self._work.policy
+        share = self._share
         if not (share.rows or self._failures.pending):
             return
         if self._store is None:
@@ -230,7 +253,7 @@ class Run:
         try:
             for modality in MODALITIES:
                 entries += self._stage(self._store, modality)
-            committed = self._store.commit(entries, policy, first=self._fresh)
+            committed = self._store.commit(entries, self._policy, first=self._fresh)
         except BaseException:
             for entry in entries:
                 self._store.discard(entry)
@@ -249,7 +272,7 @@ class Run:
     def _stage(self, store: Store, modality: Modality) -> list[SegmentEntry]:
         """Stage what there is of one modality, if there is any."""
         work, part = self._work, self._share.part(modality)
-        if part and work.policy == "skip":  # what another run has brought meanwhile
+        if part and self._policy == "skip":  # what another run has brought meanwhile
             part = part.filter(~store.snapshot().has(part.ids, modality))
         codes, table, origins = part or Part.of_none(work.encoder.bits, modality, work.columns)
         records = self._failures.records(modality)

@@ -37,6 +37,7 @@ from ssah_index.types import Codes, Failure, Progress, no_progress
 
 QUARANTINE = "quarantine"
 ATTEMPTS = 10
+_DAMAGED = "its code was damaged on the disk"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,16 +212,14 @@ def _salvaged(
     fields = store.pinned(Manifest(columns=base.columns)).schema
     failures = [] if LEDGER in broken else files.failures()
     plan.failures_lost += entry.failed - len(failures)
-    origins = None if ORIGIN in broken else files.origins
     # Of the rows' files rows.arrow alone is sure to be whole; the others are made again.
     place.bring({f"{folder}/{ROWS}": files.summary.seals[f"{folder}/{ROWS}"]})
     rows = Rows(place.root / folder)
     damaged = rows.filter(live & ~whole, fields)
     if damaged.num_rows:
         plan.rows_lost[entry.name] = damaged.num_rows
-    reason = "its code was damaged on the disk"
     failures += [
-        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=reason)
+        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=_DAMAGED)
         for row in damaged.select(["id", "source"]).to_pylist()
     ]
     staged = stage_segment(
@@ -230,7 +229,7 @@ def _salvaged(
         _raw_codes(store, entry)[whole],
         rows.filter(whole, fields),
         failures,
-        origins=None if origins is None else origins[whole],
+        origins=None if ORIGIN in broken or files.origins is None else files.origins[whole],
         fingerprint=store.format.encoder,
         stands_for=entry.names,
     )

@@ -107,6 +107,75 @@ def test_a_folder_that_grew_is_taken_up(source, tmp_path):
     assert encoder.encoded == 2
 
 
+def bad_text(source, number):
+    (source / f"{number}.txt").write_bytes(b"\xff")
+
+
+@pytest.mark.parametrize("command", ["build", "append"])
+def test_a_mended_text_comes_to_its_image_too(source, tmp_path, command):
+    """The row of an image has the text beside it, and must not keep an old one or none."""
+    path = tmp_path / "s.ssah"
+    for number in (1, 2):
+        bad_text(source, number)
+    (source / "3.txt").write_text("")
+    assert counts(run(source, path)) == (20, 0, 4, 0)
+    (source / "1.txt").write_text("mended")
+    (source / "3.txt").write_text("filled")
+    encoder = Counting()
+    if command == "build":
+        report = run(source, path, encoder)
+    else:
+        report = append(open_reader(source), Store.open(path), encoder, spec=SPEC)
+    assert (counts(report), report.replaced) == ((4, 18, 2, 2), 2)
+    assert encoder.encoded == 5  # and 5.png, which fails
+    snapshot = Store.open(path).snapshot()
+    rows = snapshot.find(["1.png", "2.png", "3.png"])
+    texts = [tuple(row.values()) for row in snapshot.take(rows, ["id", "text"]).to_pylist()]
+    assert sorted(texts, key=str) == [
+        ("1.png", "mended"), ("1.png", "mended"), ("2.png", None),
+        ("3.png", "filled"), ("3.png", "filled"),
+    ]  # fmt: skip
+    assert ledger(path).keys() == {("image", "5.png"), ("text", "2.png")}
+    before = Store.open(path).newest()
+    assert counts(run(source, path)) == (0, 22, 2, 0)
+    assert Store.open(path).newest() == before
+
+
+def test_a_text_that_cannot_be_read_any_more_costs_one_failure(source, tmp_path):
+    path = tmp_path / "s.ssah"
+    run(source, path)
+    bad_text(source, 1)
+    (source / "0a.png").write_bytes(b"more")
+    assert counts(run(source, path)) == (1, 22, 2, 0)
+    assert ledger(path).keys() == {("image", "5.png"), ("text", "1.png")}
+    (source / "1.txt").write_text("text 1")
+    assert counts(run(source, path)) == (0, 24, 1, 1)
+
+
+def test_captions_that_came_later_are_taken_up(source, tmp_path):
+    path = tmp_path / "s.ssah"
+    for text in source.glob("*.txt"):
+        text.rename(tmp_path / text.name)
+    assert counts(run(source, path)) == (11, 0, 1, 0)
+    for text in tmp_path.glob("*.txt"):
+        text.rename(source / text.name)
+    with pytest.raises(DuplicateIdError, match="11 ids are in the store already"):
+        append(open_reader(source), Store.open(path), HashEncoder(), spec=SPEC)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(source, path, Interrupted(2), share_s=0.0)
+    run(source, path)
+    assert live(path) == sorted(
+        [("image", f"{n}.png") for n in range(12) if n != 5]
+        + [("text", f"{n}.png") for n in range(12)]
+    )
+    snapshot = Store.open(path).snapshot()
+    rows = snapshot.find([f"{n}.png" for n in range(12)])
+    for row in snapshot.take(rows, ["id", "text"]).to_pylist():
+        assert row["text"] == "text " + row["id"].removesuffix(".png")
+    assert counts(run(source, path)) == (0, 23, 1, 0)
+
+
 def test_deleted_rows_come_back(source, tmp_path):
     path = tmp_path / "s.ssah"
     run(source, path)

@@ -20,6 +20,8 @@ from ssah_index.types import Encoder, Progress, Reader, no_progress
 
 SHOWN = 5
 """Ids that an error names."""
+ATTEMPTS = 3
+"""How often a source is compared with a store that others make or fill meanwhile."""
 
 
 def build(
@@ -73,7 +75,7 @@ def build(
         Store.create, path,
         bits=encoder.bits, fingerprint=encoder.fingerprint, save_encoder=encoder.save,
     )  # fmt: skip
-    while True:  # until no other build comes between the comparison and the first commit
+    for attempt in range(ATTEMPTS):
         store = open_target(path, encoder)
         columns = check_source(reader, store)
         snapshot = store.snapshot() if store else None
@@ -84,8 +86,10 @@ def build(
         work = Work(reader, encoder, columns, spec or BuildSpec(), "skip", progress, begun_s)
         try:
             return Run(work, plan, failures, store, make, fresh).report()
-        except StoreExistsError:
-            continue
+        except StoreExistsError:  # another build was first, since the comparison
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _refuse_others(plan: Plan, path: str | os.PathLike[str]) -> None:

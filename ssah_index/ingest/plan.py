@@ -123,6 +123,7 @@ class _Comparison:
             changed={modality: np.zeros(n, np.bool_) for modality in MODALITIES},
             again=np.zeros(n, np.bool_),
         )
+        self._unread_texts: set[str] = set()
         self._changed: list[tuple[int, str]] = []
         self._met = np.zeros(0 if snapshot is None else len(snapshot), np.bool_)
         self._recorded = _Recorded([] if snapshot is None else snapshot.failures())
@@ -133,6 +134,7 @@ class _Comparison:
             rows = list(read_rows(self._reader, start, stop))
             self._plan.failures += [row for row in rows if isinstance(row, Failure)]
             self._plan.recorded |= self._recorded.about(rows)
+            self._unread_texts.update(_unread(rows, "text"))
             for modality in reversed(MODALITIES):  # images need to know of their texts
                 self._look_up(rows, start, modality)
             if self._snapshot is not None:
@@ -172,14 +174,13 @@ class _Comparison:
         if modality == "image" and len(changed):
             items = [own[i][1] for i in changed]
             at = positions[changed]
-            changed = changed[self._judge_texts(snapshot, rows, items, at, located[changed])]
+            changed = changed[self._judge_texts(snapshot, items, at, located[changed])]
         self._plan.changed[modality][positions[changed]] = True
         self._changed += [(own[i][0], own[i][1].id) for i in changed]
 
     def _judge_texts(
         self,
         snapshot: Snapshot,
-        rows: Sequence[Item | Failure],
         items: Sequence[Item],
         positions: NDArray[np.int64],
         located: NDArray[np.int64],
@@ -194,8 +195,9 @@ class _Comparison:
         same = self._same(snapshot, before, located, "image")
         known = [self._alone or self._recorded.has("text", item.id) for item in items]
         new = same & self._plan.new["text"][positions] & np.array(known)
-        failed = set(_unread(rows, "text"))
-        gone = same & np.array([item.text is None and item.id in failed for item in items])
+        gone = same & np.array(
+            [item.text is None and item.id in self._unread_texts for item in items]
+        )
         self._plan.again[positions[new]] = True
         self._plan.there += int(gone.sum())
         differs: NDArray[np.bool_] = ~(new | gone)

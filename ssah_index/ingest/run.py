@@ -21,6 +21,7 @@ from ssah_index.errors import SourceError, SpecError, SsahError
 from ssah_index.ingest.origins import origin_of
 from ssah_index.ingest.plan import Plan, has, read_rows
 from ssah_index.ingest.share import Failures, Part, Share
+from ssah_index.ingest.target import check_writable
 from ssah_index.store import Policy, SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import MODALITIES, Encoder, Failure, Item, Modality, Progress, Reader
 
@@ -178,6 +179,10 @@ class Run:
         """Encode batch by batch, and commit share by share."""
         spec, n = self._work.spec, len(self._work.reader)
         told = [modality for modality, wanted in todo.items() if wanted.any()]
+        if not told:
+            return
+        if self._store is not None:
+            check_writable(self._store)
         step = min(spec.batch_rows, spec.share_rows)
         for start in range(0, n, step):
             stop = min(start + step, n)

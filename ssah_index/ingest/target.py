@@ -50,15 +50,32 @@ def open_target(path: str | os.PathLike[str], encoder: Encoder) -> Store | None:
 
 
 def _check_free(path: Path) -> None:
-    """Write beside a path, or in the nearest folder above it, and leave nothing there."""
+    """See that a path is free and can be made."""
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise StoreExistsError(
             f"there is something at {path} already, and it is no store",
             "a path that is free",
             "Choose another path, or remove what is there.",
         )
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    with tempfile.TemporaryDirectory(prefix=".ssah-", dir=above):
+    _write_below(next(folder for folder in path.absolute().parents if folder.exists()))
+
+
+def check_writable(store: Store) -> None:
+    """See that a store in a folder can be written; in an object store only a commit can tell.
+
+    Raises
+    ------
+    WriteFailedError
+        If it cannot.
+    """
+    if "://" not in str(store.place):
+        with writing(store.path):
+            _write_below(store.path)
+
+
+def _write_below(folder: Path) -> None:
+    """Write into a folder, and leave nothing there."""
+    with tempfile.TemporaryDirectory(prefix=".ssah-", dir=folder):
         pass
 
 

@@ -1,6 +1,8 @@
 """The same command again: it does what is missing, and nothing else."""
 
+import contextlib
 import os
+import random
 import shutil
 import threading
 
@@ -387,6 +389,52 @@ def test_an_append_takes_back_what_its_source_brought(tmp_path):
     report = append(table(tmp_path, "c", {"t9": "x"}), store, HashEncoder(), spec=SPEC)
     assert counts(report) == (0, 1, 0, 0)
     assert store.newest() == before
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_store_that_lived_is_as_one_built_at_once(source, tmp_path, seed):
+    """Whatever came, failed, was mended, deleted, merged or cut off in between."""
+    chance, path, whole = random.Random(seed), tmp_path / "s.ssah", tmp_path / "whole.ssah"
+
+    def change():
+        """A new pair, or a file mended, or a text broken: images that were built stay."""
+        number, bad = chance.randrange(30), chance.random() < 0.4
+        image, text = source / f"{number}.png", source / f"{number}.txt"
+        if not image.exists() or not image.read_bytes():
+            image.write_bytes(b"" if bad else b"image %d" % number)
+        if chance.random() < 0.6:
+            text.write_bytes(b"\xff" if bad else b"text %d" % number)
+
+    def disturb():
+        store = Store.open(path)
+        store.delete([f"{chance.randrange(30)}.png" for _ in range(3)])
+        if chance.random() < 0.3:
+            compact(store)
+
+    for _ in range(5):
+        for _ in range(6):
+            change()
+        if path.exists():
+            disturb()
+        with contextlib.suppress(KeyboardInterrupt):
+            run(source, path, Interrupted(chance.randrange(1, 12)), share_rows=5)
+    for text in source.glob("*.txt"):  # a row of one that is broken now would stay
+        text.write_text(f"text {text.stem}")
+    report = run(source, path)
+    fresh = run(source, whole)
+    assert alive(path) == alive(whole)
+    assert ledger(path) == ledger(whole)
+    assert (report.written + report.skipped, report.failed) == (fresh.written, fresh.failed)
+    assert verify(Store.open(path)) == []
+
+
+def alive(path):
+    """Modality, id, text and code of every row that is not deleted."""
+    snapshot = Store.open(path).snapshot()
+    rows = np.flatnonzero(np.concatenate([segment.keep() for segment in snapshot.segments]))
+    taken = snapshot.take(rows, ["modality", "id", "text"]).to_pylist()
+    codes = [code.tobytes() for code in snapshot.codes(rows)]
+    return sorted((*map(str, row.values()), code) for row, code in zip(taken, codes, strict=True))
 
 
 class Meeting(HashEncoder):

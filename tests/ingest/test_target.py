@@ -1,6 +1,8 @@
 """What cannot work is told before anything is read, encoded or written."""
 
+import errno
 import os
+import tempfile
 
 import pyarrow as pa
 import pytest
@@ -73,6 +75,26 @@ def test_paths_that_cannot_be_written(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["empty", "file", "full", "link"]
     report = build(table(tmp_path, "a", {"a": "x"}), tmp_path / "not/there/yet", encoder)
     assert report.written == 1
+
+
+def test_a_store_that_cannot_be_written_any_more(tmp_path, monkeypatch):
+    path = tmp_path / "s.ssah"
+    build(table(tmp_path, "a", {"a": "x"}), path, HashEncoder())
+
+    def read_only(*args):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    encoder = Counting()
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only)
+    more = table(tmp_path, "a", {"a": "x", "b": "y"})
+    for work in (
+        lambda: build(more, path, encoder), lambda: append(more, Store.open(path), encoder)
+    ):  # fmt: skip
+        with pytest.raises(WriteFailedError, match="the file system is read-only"):
+            work()
+    assert encoder.encoded == 0
+    report = build(table(tmp_path, "a", {"a": "x"}), path, encoder)
+    assert (report.written, report.skipped) == (0, 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

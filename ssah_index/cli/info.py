@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from ssah_index.cli.console import is_terminal, print_json, print_lines, print_table
-from ssah_index.store import Store
+from ssah_index.errors import SsahError
+from ssah_index.store import IndexFiles, Snapshot, Store
 from ssah_index.types import MODALITIES
 
 
@@ -30,24 +32,9 @@ def command(store: str, failures: bool) -> None:
         "rows": snapshot.live,
         **{f"{modality}s": snapshot.count(modality) for modality in MODALITIES},
         "deleted": len(snapshot) - snapshot.live,
-        "failed": sum(segment.entry.failed for segment in snapshot.segments),
+        "failed": len(snapshot.failures()),
         "segments": len(snapshot.segments),
-        "indexes": [
-            {
-                "kind": index.entry.kind,
-                "modality": index.entry.modality,
-                "rows": sum(
-                    s.entry.rows
-                    for s in snapshot.segments
-                    if s.entry.folder in index.entry.segments
-                ),
-                "tables": index.about["shape"]["m"],
-                "key_bits": index.about["shape"]["b"],
-                "bytes": sum(index.entry.sizes.values()),
-                **index.about.get("facts", {}),
-            }
-            for index in snapshot.indexes
-        ],
+        "indexes": _indexes(snapshot),
         "code_bytes": len(snapshot) * opened.format.bits // 8,
         "stored_bytes": sum(sum(s.entry.sizes.values()) for s in snapshot.segments),
     }
@@ -55,3 +42,31 @@ def command(store: str, failures: bool) -> None:
         print_table(str(store), ("fact", "value"), facts.items())
     else:
         print_json(facts)
+
+
+def _indexes(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What is known of each index of the store, the damaged ones included."""
+    whole = {files.entry.folder: files for files in snapshot.indexes}
+    rows = {segment.entry.folder: segment.entry.rows for segment in snapshot.segments}
+    return [
+        {
+            "kind": entry.kind,
+            "modality": entry.modality,
+            "rows": sum(rows.get(folder, 0) for folder in entry.segments),
+            "bytes": sum(entry.sizes.values()),
+            **_about(whole.get(entry.folder)),
+        }
+        for entry in snapshot.manifest.indexes
+    ]
+
+
+def _about(files: IndexFiles | None) -> dict[str, Any]:
+    """What index.json says. Without it, searches scan; repair takes the index out."""
+    damaged = {"damaged": "it is not used; run: ssah-index repair STORE"}
+    if files is None:
+        return damaged
+    try:
+        shape, facts = files.about["shape"], files.about.get("facts", {})
+        return {"tables": shape["m"], "key_bits": shape["b"], **facts}
+    except (SsahError, KeyError, TypeError, ValueError, AttributeError):
+        return damaged

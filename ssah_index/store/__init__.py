@@ -5,19 +5,21 @@ from ssah_index.store.collect import CollectReport, collect
 from ssah_index.store.columns import items_table, parse_ids
 from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.drafts import IndexDraft, IndexWork
-from ssah_index.store.duplicates import Policy, refuse
+from ssah_index.store.duplicates import Policy, check_policy, once, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
 from ssah_index.store.indexes import IndexFiles
+from ssah_index.store.ledger import Key, last_records, ledger_key
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.repair import RepairReport, repair
-from ssah_index.store.segment import Segment
+from ssah_index.store.segment import ORIGIN_FIELDS, Segment
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
 from ssah_index.store.verify import Damage, verify
 
 __all__ = [
+    "ORIGIN_FIELDS",
     "AppendReport",
     "CollectReport",
     "Committed",
@@ -28,6 +30,7 @@ __all__ = [
     "IndexEntry",
     "IndexFiles",
     "IndexWork",
+    "Key",
     "Manifest",
     "Policy",
     "RepairReport",
@@ -35,9 +38,13 @@ __all__ = [
     "SegmentEntry",
     "Snapshot",
     "Store",
+    "check_policy",
     "collect",
     "compact",
     "items_table",
+    "last_records",
+    "ledger_key",
+    "once",
     "parse_ids",
     "refuse",
     "repair",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import as_codes
+from ssah_index.errors import StoreExistsError
 from ssah_index.store.columns import (
     decode_columns,
     encode_columns,
@@ -61,7 +62,9 @@ class Committed:
     """Rows that new ones took the place of."""
 
 
-def commit(store: Store, entries: Sequence[SegmentEntry], policy: Policy) -> Committed:
+def commit(
+    store: Store, entries: Sequence[SegmentEntry], policy: Policy, first: bool = False
+) -> Committed:
     """Commit staged segments; this is `Store.commit`, which says what it takes and raises."""
     check_policy(policy)
     changed = 0
@@ -73,6 +76,12 @@ def commit(store: Store, entries: Sequence[SegmentEntry], policy: Policy) -> Com
         new = tuple(entry for entry in entries if entry.name not in present)
         if not new:
             return current
+        if first and current.generation:
+            raise StoreExistsError(
+                f"{store.place} is no longer empty: another process has committed to it",
+                "to be the first",
+                "Run the same command again.",
+            )
         fresh = [Segment(store.open_files(entry), 0, BitMap()) for entry in new]
         columns = decode_columns(current.columns)
         for segment in fresh:

@@ -17,6 +17,7 @@ import numpy as np
 from ssah_index.errors import ConflictError, CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry, read_deletions
 from ssah_index.store.indexes import INDEXES
+from ssah_index.store.ledger import LEDGER
 from ssah_index.store.manifest import (
     IndexEntry,
     Manifest,
@@ -27,7 +28,7 @@ from ssah_index.store.manifest import (
     read_manifest,
 )
 from ssah_index.store.rows import ROWS, Rows
-from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY, SegmentFiles
+from ssah_index.store.segment import ORIGIN, SEGMENTS, SUMMARY, SegmentFiles
 from ssah_index.store.shard import SHARD
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
@@ -36,6 +37,7 @@ from ssah_index.types import Codes, Failure, Progress, no_progress
 
 QUARANTINE = "quarantine"
 ATTEMPTS = 10
+_DAMAGED = "its code was damaged on the disk"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,9 +218,8 @@ def _salvaged(
     damaged = rows.filter(live & ~whole, fields)
     if damaged.num_rows:
         plan.rows_lost[entry.name] = damaged.num_rows
-    reason = "its code was damaged on the disk"
     failures += [
-        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=reason)
+        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=_DAMAGED)
         for row in damaged.select(["id", "source"]).to_pylist()
     ]
     staged = stage_segment(
@@ -228,6 +229,7 @@ def _salvaged(
         _raw_codes(store, entry)[whole],
         rows.filter(whole, fields),
         failures,
+        origins=None if ORIGIN in broken or files.origins is None else files.origins[whole],
         fingerprint=store.format.encoder,
         stands_for=entry.names,
     )

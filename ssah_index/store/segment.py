@@ -17,7 +17,8 @@ from pyroaring import BitMap
 
 from ssah_index.codes import to_words
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import GONE, Seal, at_once
+from ssah_index.store.files import GONE, Seal, at_once, map_file
+from ssah_index.store.ledger import LEDGER
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import RESTORE, Place
 from ssah_index.store.rows import Ids, Rows
@@ -26,7 +27,9 @@ from ssah_index.types import Codes, Failure, Words
 
 SEGMENTS = "segments"
 SUMMARY = "segment.json"
-LEDGER = "failed.parquet"
+ORIGIN = "origin.u64"
+ORIGIN_FIELDS = 3
+"""Numbers a row in origin.u64, which only rows that were built from items have."""
 LOOK_UP_ROWS = 32
 """Codes that a thread takes at a time."""
 
@@ -137,8 +140,21 @@ class SegmentFiles:
         self._bring("id")
         return Rows(self._bring("rows"))
 
+    @cached_property
+    def origins(self) -> NDArray[np.uint64] | None:
+        """What each row was made of, uint64 (n, ORIGIN_FIELDS), zeros where it is unknown.
+
+        None if all of it is unknown: rows of `Store.append` have no origins, nor do those of
+        older releases. The numbers are the ingest's own; the store only keeps them.
+        """
+        seal = self.summary.seals.get(f"{self._folder}/{ORIGIN}")
+        if seal is None or seal.size != self.entry.rows * ORIGIN_FIELDS * 8:
+            return None
+        mapped = map_file(self._bring(ORIGIN) / ORIGIN, mmap.MADV_RANDOM)
+        return np.frombuffer(mapped, "<u8").reshape(-1, ORIGIN_FIELDS)
+
     def failures(self) -> list[Failure]:
-        """The ledger of this segment."""
+        """The ledger's records of this segment."""
         if not self.entry.failed:
             return []
         table = pq.read_table(self._bring(LEDGER) / LEDGER)

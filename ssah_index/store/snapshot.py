@@ -18,10 +18,11 @@ from ssah_index.store.columns import base_schema, decode_columns, ids_array
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
 from ssah_index.store.indexes import IndexFiles
+from ssah_index.store.ledger import standing_failures
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
-from ssah_index.store.segment import Segment, SegmentFiles
+from ssah_index.store.segment import ORIGIN_FIELDS, Segment, SegmentFiles
 from ssah_index.types import Bitmap, Codes, Failure, Modality
 
 
@@ -116,12 +117,17 @@ class Snapshot:
 
     def has(self, ids: Sequence[Any] | pa.Array, modality: Modality) -> NDArray[np.bool_]:
         """Bool (len(ids),), True where a row of the modality has the id and is not deleted."""
+        return self.locate(ids, modality) >= 0
+
+    def locate(self, ids: Sequence[Any] | pa.Array, modality: Modality) -> NDArray[np.int64]:
+        """Int64 (len(ids),): the row of the modality that has the id, -1 where none has."""
         wanted = Ids.of(ids_array(ids, self._ids))
-        there = np.zeros(len(wanted.hashes), np.bool_)
+        located = np.full(len(wanted.hashes), -1, np.int64)
         for segment in self.select(modality):
             positions, rows = wanted.meet(segment.rows.ids)
-            there[positions[segment.keep()[rows]]] = True
-        return there
+            live = segment.keep()[rows]
+            located[positions[live]] = segment.first_row + rows[live]
+        return located
 
     def select(self, modality: Modality | None) -> list[Segment]:
         """Segments of a modality (None: of any) with rows left, in order of insertion."""
@@ -176,6 +182,23 @@ class Snapshot:
             found[own] = segment.files.look_up(rows[own] - segment.first_row)
         return found
 
+    def origins(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """What rows were made of, uint64 (m, ORIGIN_FIELDS), zeros where it is unknown.
+
+        Raises
+        ------
+        QueryError
+            If a row is not there.
+        """
+        owners = self._owners(rows)
+        origins = np.zeros((len(rows), ORIGIN_FIELDS), np.uint64)
+        for number in np.unique(owners):
+            segment, own = self.segments[number], owners == number
+            known = segment.files.origins
+            if known is not None:
+                origins[own] = known[rows[own] - segment.first_row]
+        return origins
+
     def local_rows(self, rows: NDArray[np.int64]) -> dict[str, BitMap]:
         """Rows as positions in their segments, by the segment's folder.
 
@@ -212,5 +235,7 @@ class Snapshot:
         return [self.schema.field(name) for name in columns or self.schema.names]
 
     def failures(self) -> list[Failure]:
-        """The whole ledger, in order of insertion."""
-        return [failure for segment in self.segments for failure in segment.files.failures()]
+        """Rows that failed, by the last record of each; taken back ones are left out."""
+        return standing_failures(
+            record for segment in self.segments for record in segment.files.failures()
+        )

@@ -13,22 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ssah_index.errors import CodeError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
+from ssah_index.store.ledger import LEDGER, LEDGER_SCHEMA
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import write_rows
-from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY
+from ssah_index.store.segment import ORIGIN, SEGMENTS, SUMMARY
 from ssah_index.store.shard import write_codes
 from ssah_index.types import Codes, Failure, Modality
 
-LEDGER_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "modality", "reason")])
 
-
-def stage_segment(
+def stage_segment(  # noqa: PLR0913 (all that a segment has)
     place: Place,
     name: str,
     modality: Modality,
@@ -36,6 +37,7 @@ def stage_segment(
     table: pa.Table,
     failures: Sequence[Failure] = (),
     *,
+    origins: NDArray[np.uint64] | None = None,
     fingerprint: str | None = None,
     elapsed_s: float = 0.0,
     stands_for: tuple[str, ...] = (),
@@ -53,7 +55,9 @@ def stage_segment(
     table : pyarrow.Table
         A row a code, in the same order; `items_table` and `rows_table` make it.
     failures : sequence of Failure
-        Rows that got no code; kept in failed.parquet.
+        Records for the ledger: rows that got no code, and rows that fail no more.
+    origins : uint64 (n, ORIGIN_FIELDS), optional
+        What each row was made of, as `SegmentFiles.origins` gives it back.
     fingerprint : str or None
         Of the encoder.
     elapsed_s : float
@@ -84,7 +88,7 @@ def stage_segment(
     try:
         with writing(folder):
             folder.mkdir(parents=True)
-            seals, checksums = _write_data(folder, modality, codes, table, failures)
+            seals, checksums = _write_data(folder, modality, codes, table, failures, origins)
             about = {
                 "modality": modality,
                 "rows_read": len(codes) + len(failures),
@@ -119,12 +123,16 @@ def _write_data(
     codes: Codes,
     table: pa.Table,
     failures: Sequence[Failure],
+    origins: NDArray[np.uint64] | None,
 ) -> tuple[dict[str, Seal], list[int]]:
     """Write all but segment.json; seals by path, and the CRC-32C of each chunk of codes."""
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"modality": modality}}
     seals, checksums = write_codes(folder, codes)
     seals["zarr.json"] = write_file(folder / "zarr.json", [json.dumps(group).encode()])
     seals |= write_rows(folder, table)
+    if origins is not None and len(origins):
+        content = origins.astype("<u8").tobytes()
+        seals[ORIGIN] = write_file(folder / ORIGIN, [content])
     if failures:
         ledger = pa.Table.from_pylist([asdict(f) for f in failures], LEDGER_SCHEMA)
         pq.write_table(ledger, folder / LEDGER)

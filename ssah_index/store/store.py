@@ -286,7 +286,13 @@ class Store:
             above = SEGMENTS if isinstance(entry, SegmentEntry) else INDEXES
             self.place.remove_folder(f"{above}/{entry.folder}")
 
-    def commit(self, entries: Sequence[SegmentEntry], on_duplicate: Policy = "error") -> Committed:
+    def commit(
+        self,
+        entries: Sequence[SegmentEntry],
+        on_duplicate: Policy = "error",
+        *,
+        first: bool = False,
+    ) -> Committed:
         """Append staged segments in one step, durably.
 
         Other writers may commit at the same time: this one rebases on what they published.
@@ -299,17 +305,21 @@ class Store:
             As `stage_segment` made them.
         on_duplicate : {"error", "skip", "replace"}
             As `append` takes it.
+        first : bool
+            Commit into a store that is still empty, or not at all.
 
         Raises
         ------
         DuplicateIdError, RowsError
             As `append` does.
+        StoreExistsError
+            If another commit was first.
         ConflictError
             If other writers won every attempt.
         WriteFailedError
             If the disk is full or cannot be written.
         """
-        return commit(self, entries, on_duplicate)
+        return commit(self, entries, on_duplicate, first)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
         """Publish what ``make`` makes of the newest generation, in one step, durably.

@@ -23,8 +23,9 @@ def store(request, tmp_path, monkeypatch):
     path = tmp_path / "s.ssah" if request.param == "folder" else request.getfixturevalue("url")
     encoder = HashEncoder()
     made = Store.create(path, bits=64, fingerprint="f", save_encoder=encoder.save)
-    failure = Failure(id="x", source="x.png", modality="image", reason="no image")
     for number, modality in enumerate(["image", "text", "image"]):
+        key = f"x{number}"
+        failure = Failure(id=key, source=f"{key}.png", modality="image", reason="no image")
         append(made, f"s{number}", random_codes(number, 100, 64), modality, [failure])
     made.delete(["s0-1"])
     made.tag("old", 3)

@@ -2,12 +2,13 @@
 
 from ssah_index.store.append import AppendReport, Committed
 from ssah_index.store.collect import CollectReport, collect
-from ssah_index.store.columns import items_table, parse_ids
+from ssah_index.store.columns import items_table
 from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.drafts import IndexDraft, IndexWork
 from ssah_index.store.duplicates import Policy, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
+from ssah_index.store.ids import id_column, id_kind, ids_array, parse_ids, read_ids
 from ssah_index.store.indexes import IndexFiles
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
 from ssah_index.store.repair import RepairReport, repair
@@ -37,8 +38,12 @@ __all__ = [
     "Store",
     "collect",
     "compact",
+    "id_column",
+    "id_kind",
+    "ids_array",
     "items_table",
     "parse_ids",
+    "read_ids",
     "refuse",
     "repair",
     "stage_segment",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import as_codes
+from ssah_index.errors import RowsError
+from ssah_index.store.column_types import conform, may_overflow
 from ssah_index.store.columns import (
     decode_columns,
     encode_columns,
@@ -74,10 +76,13 @@ def commit(store: Store, entries: Sequence[SegmentEntry], policy: Policy) -> Com
         if not new:
             return current
         fresh = [Segment(store.open_files(entry), 0, BitMap()) for entry in new]
-        columns = decode_columns(current.columns)
+        known = store.pinned(current).segments
+        before = columns = decode_columns(current.columns)
         for segment in fresh:
             columns = merge_columns(columns, own_columns(segment.rows.schema))
-        deleted, changed = resolve(store.pinned(current).segments, fresh, policy)
+        widened = any(not field.type.equals(columns.field(field.name).type) for field in before)
+        _check_range([*known, *fresh] if widened else fresh, columns)
+        deleted, changed = resolve(known, fresh, policy)
         written = write_deletions(store.place, deleted) if deleted else {}
         return current.following(
             "append",
@@ -90,6 +95,30 @@ def commit(store: Store, entries: Sequence[SegmentEntry], policy: Policy) -> Com
     if policy == "skip":
         return Committed(manifest=manifest, skipped=changed)
     return Committed(manifest=manifest, replaced=changed)
+
+
+def _check_range(segments: Sequence[Segment], columns: pa.Schema) -> None:
+    """Refuse a finer unit of time that cannot hold what some segment has in a coarser one.
+
+    Raises
+    ------
+    RowsError
+        If there is such a value.
+    """
+    for segment in segments:
+        for field in own_columns(segment.rows.schema):
+            kind = columns.field(field.name).type
+            if field.type.equals(kind) or not may_overflow(kind):
+                continue
+            try:
+                for _, batch in segment.rows.batches():
+                    conform(batch.column(field.name), kind)
+            except pa.ArrowInvalid as error:
+                raise RowsError(
+                    f"column {field.name!r} has units of {field.type} and {kind} ({error})",
+                    "values that the finer unit can hold",
+                    "Convert the column to one unit, or give it another name.",
+                ) from error
 
 
 def append(

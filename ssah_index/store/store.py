@@ -6,7 +6,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -337,13 +337,15 @@ class Store:
             "Run the same command again when fewer writers are busy.",
         )
 
-    def delete(self, ids: Iterable[Any], modality: Modality | None = None) -> int:
+    def delete(self, ids: Any, modality: Modality | None = None) -> int:
         """Delete rows by id, in one step, durably; snapshots pinned before still have them.
 
         Parameters
         ----------
-        ids : iterable
-            The users' keys. Those that are not there, or deleted already, change nothing.
+        ids : str or int, or a sequence of them
+            The users' keys: a list or other iterable, an array, or a column of Arrow or of a
+            data frame. A bare str or int is one id. Those that are not there, or deleted
+            already, change nothing.
         modality : {"image", "text"}, optional
             Of the rows to delete; both when left out.
 
@@ -355,7 +357,8 @@ class Store:
         Raises
         ------
         QueryError
-            If an id is null or of another type.
+            If an id is null or of another type than the store's: none is converted; or there
+            is no such modality.
         ConflictError, WriteFailedError
             As `commit` does.
         """
@@ -366,7 +369,7 @@ class Store:
 
         Parameters
         ----------
-        rows : int64 (m,)
+        rows : sequence of m integers
             As a search of the snapshot gave them.
         snapshot : Snapshot
             Row numbers mean nothing without the generation they were taken from.
@@ -374,7 +377,7 @@ class Store:
         Raises
         ------
         QueryError
-            If a row is not the snapshot's.
+            If a row is not the snapshot's, or rows are no whole numbers.
         ConflictError
             If rows were compacted since, and have other positions now; or as `commit` does.
         """

@@ -16,6 +16,7 @@ from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
+from ssah_index.store.tags import parse_generation
 from ssah_index.store.verify import Damage, verify
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "id_kind",
     "ids_array",
     "items_table",
+    "parse_generation",
     "parse_ids",
     "read_ids",
     "refuse",

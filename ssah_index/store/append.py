@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from ssah_index.codes import as_codes
-from ssah_index.errors import RowsError
+from ssah_index.codes import as_codes, check_modality
+from ssah_index.errors import RowsError, SpecError
 from ssah_index.store.column_types import conform, may_overflow
 from ssah_index.store.columns import (
     decode_columns,
@@ -27,8 +27,9 @@ from ssah_index.store.duplicates import Policy, check_policy, once, resolve
 from ssah_index.store.manifest import Manifest, SegmentEntry
 from ssah_index.store.rows import combined
 from ssah_index.store.segment import Segment
+from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
-from ssah_index.types import Codes, Modality
+from ssah_index.types import BitOrder, Codes, Modality
 
 if TYPE_CHECKING:
     from ssah_index.store.store import Store
@@ -46,9 +47,12 @@ class AppendReport:
     written: int
     """Rows that are there now and were not before."""
     skipped: int
-    """Rows that were left out because their id was there, or came twice."""
+    """Rows that were left out because their id is there, or came twice."""
     replaced: int
     """Rows that others of their id took the place of."""
+    deleted: int = 0
+    """Rows that were left out because a batch of this name was appended before, and whose ids no
+    row has any more: they were deleted since. Append them under another name to have them back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,16 +133,18 @@ def append(
     *,
     on_duplicate: Policy = "error",
     name: str | None = None,
+    bitorder: BitOrder = "little",
 ) -> AppendReport:
     """Append a batch; this is `Store.append`, which says what it takes and raises."""
     check_policy(on_duplicate)
-    packed = as_codes(codes, store.format.bits)
+    check_modality(modality, SpecError)
+    packed = as_codes(codes, store.format.bits, bitorder=bitorder)
     table = rows_table(rows, len(packed), modality, store.format.ids)
     name = name or f"append-{uuid.uuid4().hex[:16]}"
-    if _is_there(store, name):
-        return AppendReport(
-            generation=store.newest().generation, written=0, skipped=len(packed), replaced=0
-        )
+    newest = store.newest()
+    if _is_there(newest, name):
+        return _left_out(store.pinned(newest), table, modality)
+    merge_columns(decode_columns(newest.columns), own_columns(table.schema))  # refuse it unwritten
     keep = _wanted(store, table, modality, on_duplicate)
     if not keep.all():
         packed, table = packed[keep], table.filter(pa.array(keep))
@@ -173,8 +179,21 @@ def append(
     )
 
 
-def _is_there(store: Store, name: str) -> bool:
-    return any(name in entry.names for entry in store.newest().segments)
+def _is_there(newest: Manifest, name: str) -> bool:
+    return any(name in entry.names for entry in newest.segments)
+
+
+def _left_out(snapshot: Snapshot, table: pa.Table, modality: Modality) -> AppendReport:
+    """The report on a batch whose name is there: of its rows, which were deleted since."""
+    there = snapshot.has(table.column("id"), modality)
+    present = int(there.sum())
+    return AppendReport(
+        generation=snapshot.generation,
+        written=0,
+        skipped=present,
+        replaced=0,
+        deleted=len(there) - present,
+    )
 
 
 def _wanted(store: Store, table: pa.Table, modality: Modality, policy: Policy) -> NDArray[np.bool_]:

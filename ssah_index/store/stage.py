@@ -16,7 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssah_index.errors import CodeError, SsahError
+from ssah_index.codes import check_modality
+from ssah_index.errors import CodeError, SpecError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
 from ssah_index.store.manifest import SegmentEntry
 from ssah_index.store.place import Place
@@ -70,15 +71,21 @@ def stage_segment(
     ------
     CodeError
         If there is not one code a row.
+    SpecError
+        If there is no such modality.
+    StoreMissingError, StoreReplacedError
+        If the store was removed since it was opened.
     WriteFailedError
         If the disk is full or cannot be written.
     """
+    check_modality(modality, SpecError)
     if len(codes) != table.num_rows:
         raise CodeError(
             f"{len(codes)} codes for {table.num_rows} rows",
             "one code a row, failed items left out",
             "Correct the encoder.",
         )
+    place.confirm()
     folder = place.root / SEGMENTS / f"{name}.{uuid.uuid4().hex[:8]}"
     below = f"{SEGMENTS}/{folder.name}"
     try:

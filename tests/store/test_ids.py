@@ -70,7 +70,8 @@ WHOLE = [
     np.array([2, 7], np.uint64), np.array([2, 7], object), [np.int8(2), np.uint64(7)],
     pa.array([2, 7], pa.uint8()), pa.chunked_array([[2], [7]]),
     pa.array([2, 7]).dictionary_encode(), list(pa.array([2, 7])), pd.Series([2, 7]),
-    pd.Index([2, 7]), pd.Series([2, 7], dtype="UInt64"), pd.Series(np.array([2, 7], ">i4")), np.ma.array([2, 7]),
+    pd.Index([2, 7]), pd.Series([2, 7], dtype="UInt64"), pd.Series(np.array([2, 7], ">i4")),
+    np.ma.array([2, 7]),
 ]  # fmt: skip
 
 
@@ -94,8 +95,10 @@ NO_TEXTS = [
     [2], [2.5], [1e17], [True], [None], ["a", None], [b"a"], b"a", bytearray(b"a"), {"a": 1},
     np.array([2]), np.array([1e17]), np.array([b"a"]), np.array([["a"]]),
     np.array(["a", 2], object), [datetime.date(2026, 1, 1)], 2, 2.5, None, object(),
-    np.array(["2026-01-01"], "datetime64[D]"), pa.array([2]), pa.array([2.5]), pa.array([b"a"]), pa.array(["a", None]),
-    pa.array([["a"]]),     pa.array([True]), pa.table({"a": ["a"]}), pd.DataFrame({"a": ["b"]}), pd.Series([2]),
+    np.array(["2026-01-01"], "datetime64[D]"), pa.array([2]), pa.array([2.5]), pa.array([b"a"]),
+    pa.array(["a", None]),
+    pa.array([["a"]]), pa.array([True]), pa.table({"a": ["a"]}), pd.DataFrame({"a": ["b"]}),
+    pd.Series([2]),
     pd.Series(["a", None]), pd.Series(["a", 2], dtype=object), [["a"]], ["caf\udce9"], "\ud800",
     [decimal.Decimal(2)], pd.to_datetime(["2026-01-01"]),
 ]  # fmt: skip
@@ -210,7 +213,7 @@ def test_ids_that_are_typed_are_taken_exactly():
         7, -7, 0, 2**63 - 1, -(2**63),
     ]  # fmt: skip
     for text in (
-        "1_000", " 12", "12 ", "+5", "１２", "007", "-0", "", "1e3", "2.0", "0x10", "９",  # noqa: RUF001
+        "1_000", " 12", "12 ", "+5", "\uff11\uff12", "007", "-0", "", "1e3", "2.0", "0x10",
         "9223372036854775808", "-9223372036854775809", "9" * 5000, "12\n", "٣", "NaN",
     ):  # fmt: skip
         with pytest.raises(InputError, match="an id is no number"):

@@ -5,7 +5,7 @@ from ssah_index.store.collect import CollectReport, collect
 from ssah_index.store.columns import items_table
 from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.drafts import IndexDraft, IndexWork
-from ssah_index.store.duplicates import Policy, refuse
+from ssah_index.store.duplicates import Policy, check_policy, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
 from ssah_index.store.ids import id_column, id_kind, ids_array, parse_ids, read_ids
@@ -37,6 +37,7 @@ __all__ = [
     "SegmentEntry",
     "Snapshot",
     "Store",
+    "check_policy",
     "collect",
     "compact",
     "id_column",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -72,13 +73,36 @@ def conform(column: _Column, type: pa.DataType) -> _Column:
         return pa.chunked_array([conform(chunk, type) for chunk in column.chunks], type)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), type)
-    if pa.types.is_run_end_encoded(column.type):
-        return conform(pc.run_end_decode(column), type)
-    if pa.types.is_dictionary(column.type) and (
-        column.dictionary.null_count or not pa.types.is_dictionary(type)
-    ):
-        return conform(column.dictionary.take(column.indices), type)
-    return column.cast(type)
+    plain = _unwrapped(column, type)
+    return column.cast(type) if plain is column else conform(plain, type)
+
+
+def _unwrapped(column: pa.Array, type: pa.DataType) -> pa.Array:
+    """What Arrow casts from wrongly, or not at all, as a plain column; others as they are."""
+    kinds = pa.types
+    if kinds.is_run_end_encoded(column.type):
+        return pc.run_end_decode(column)
+    if _is_list_view(column.type):
+        return _viewed(column)
+    if holds(column.type, _is_list_view):
+        return pa.array(column.to_pylist(), type)  # see `_viewed`
+    if not kinds.is_dictionary(column.type):
+        return column
+    whole = kinds.is_dictionary(type) and not column.dictionary.null_count
+    return column if whole else column.dictionary.take(column.indices)
+
+
+def _viewed(column: pa.Array) -> pa.Array:
+    """A list of a list view: Arrow's own cast (26.0) makes lists of it whose offsets are wrong."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), lengths.dtype.name)
+    large = pa.types.is_large_list_view(column.type)
+    make = pa.LargeListArray if large else pa.ListArray
+    return make.from_arrays(offsets, column.flatten(), mask=column.is_null())
+
+
+def _is_list_view(type: pa.DataType) -> bool:
+    return bool(pa.types.is_list_view(type) or pa.types.is_large_list_view(type))
 
 
 def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
@@ -96,7 +120,7 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         values = common_type(*plain)
         both = kinds.is_dictionary(one) and kinds.is_dictionary(other)
         return pa.dictionary(pa.int32(), values) if values and both else values
-    for holds, merge in (
+    for is_kind, merge in (
         (_is_text, lambda *_: pa.large_string()),
         (_is_binary, _common_binary),
         (_is_number, _common_number),
@@ -108,16 +132,19 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         (kinds.is_map, _common_map),
         (kinds.is_struct, _common_struct),
     ):
-        if holds(one) and holds(other):
+        if is_kind(one) and is_kind(other):
             return merge(one, other)
     return None
 
 
 def may_overflow(type: pa.DataType) -> bool:
     """Whether a value of a coarser unit may be beyond this type: see `common_type`."""
-    if pa.types.is_timestamp(type) or pa.types.is_duration(type):
-        return True
-    return any(may_overflow(field.type) for field in _fields(type))
+    return holds(type, lambda one: pa.types.is_timestamp(one) or pa.types.is_duration(one))
+
+
+def holds(type: pa.DataType, is_kind: Callable[[pa.DataType], bool]) -> bool:
+    """Whether a type is of a kind, or has fields of it, however deep."""
+    return is_kind(type) or any(holds(field.type, is_kind) for field in _fields(type))
 
 
 def _fields(type: pa.DataType) -> list[pa.Field]:

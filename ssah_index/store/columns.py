@@ -17,7 +17,7 @@ import pyarrow as pa
 from ssah_index.codes import check_modality
 from ssah_index.codes.whole import shown
 from ssah_index.errors import RowsError
-from ssah_index.store.column_types import common_type, conform, stored_type
+from ssah_index.store.column_types import common_type, conform, holds, stored_type
 from ssah_index.store.format import IdKind
 from ssah_index.store.ids import ID_TYPES, id_column
 from ssah_index.types import Item, Modality
@@ -205,6 +205,8 @@ def _storable(table: pa.Table) -> pa.Table:
             continue
         kind = stored_type(field.type)
         try:
+            if holds(kind, pa.types.is_union):
+                raise pa.ArrowNotImplementedError("Arrow does not put unions together")
             column = _tidy(conform(table.column(number), kind))
             pa.nulls(1, kind).take(pa.array([0]))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

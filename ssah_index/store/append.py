@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import as_codes, check_modality
+from ssah_index.codes.whole import shown
 from ssah_index.errors import RowsError, SpecError
 from ssah_index.store.column_types import conform, may_overflow
 from ssah_index.store.columns import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 128 << 20
 """Codes that a segment has at most."""
+NAME_BYTES = 200
+"""Of a batch's name: a folder's has 255, and the attempt is part of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +143,7 @@ def append(
     check_modality(modality, SpecError)
     packed = as_codes(codes, store.format.bits, bitorder=bitorder)
     table = rows_table(rows, len(packed), modality, store.format.ids)
-    name = name or f"append-{uuid.uuid4().hex[:16]}"
+    name = _check_name(name)
     newest = store.newest()
     if _is_there(newest, name):
         return _left_out(store.pinned(newest), table, modality)
@@ -148,20 +151,27 @@ def append(
     keep = _wanted(store, table, modality, on_duplicate)
     if not keep.all():
         packed, table = packed[keep], table.filter(pa.array(keep))
+    committed, there = _bring(store, name, modality, packed, table, on_duplicate)
+    return AppendReport(
+        generation=committed.manifest.generation,
+        written=there - committed.skipped,
+        skipped=len(keep) - there + committed.skipped,
+        replaced=committed.replaced,
+    )
+
+
+def _bring(
+    store: Store, name: str, modality: Modality, codes: Codes, table: pa.Table, policy: Policy
+) -> tuple[Committed, int]:
+    """Stage and commit a batch; also how many of its rows were published, those skipped too."""
     entries: list[SegmentEntry] = []
+    fingerprint = store.format.encoder
     try:
-        for number, (some, part) in enumerate(_cut(packed, table)):
-            part_name = f"{name}-{number:06d}" if number else name
-            entry = stage_segment(
-                store.place,
-                part_name,
-                modality,
-                some,
-                part,
-                fingerprint=store.format.encoder,
-            )
+        for number, (some, part) in enumerate(_cut(codes, table)):
+            own = f"{name}-{number:06d}" if number else name
+            entry = stage_segment(store.place, own, modality, some, part, fingerprint=fingerprint)
             entries.append(entry)
-        committed = store.commit(entries, on_duplicate)
+        committed = store.commit(entries, policy)
     except BaseException:
         for entry in entries:
             store.discard(entry)
@@ -170,13 +180,21 @@ def append(
     for entry in entries:
         if entry not in published:  # another process has appended a batch of this name
             store.discard(entry)
-    there = sum(entry.rows for entry in entries if entry in published)
-    return AppendReport(
-        generation=committed.manifest.generation,
-        written=there - committed.skipped,
-        skipped=len(keep) - there + committed.skipped,
-        replaced=committed.replaced,
-    )
+    return committed, sum(entry.rows for entry in entries if entry in published)
+
+
+def _check_name(name: str | None) -> str:
+    """A batch's name, or one of its own; it becomes part of a folder's name."""
+    if name is None:
+        return f"append-{uuid.uuid4().hex[:16]}"
+    fits = isinstance(name, str) and name.isprintable() and 0 < len(name.encode()) <= NAME_BYTES
+    if not fits or "/" in name or "\\" in name or name.startswith("."):
+        raise SpecError(
+            f"the name of a batch is {shown(name)}",
+            f"a text of 1 to {NAME_BYTES} bytes without slashes, that begins with no dot",
+            "Choose another name.",
+        )
+    return name
 
 
 def _is_there(newest: Manifest, name: str) -> bool:

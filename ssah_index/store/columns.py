@@ -54,20 +54,34 @@ def items_table(
         If a user's column has a name or type that a store cannot take.
     """
     check_modality(modality, RowsError)
-    table = pa.Table.from_pydict(
-        {
-            "id": [item.id for item in items],
-            "modality": _modalities(modality, len(items)),
-            "source": [item.source for item in items],
-            "text": [item.text for item in items],
-            "labels": [list(item.labels) for item in items],
-        },
-        schema=base_schema("string"),
-    )
+    base: dict[str, list[Any]] = {
+        "id": [item.id for item in items],
+        "source": [item.source for item in items],
+        "text": [item.text for item in items],
+        "labels": [list(item.labels) for item in items],
+    }
+    columns = [
+        _typed(field, base[field.name]) if field.name in base else _modalities(modality, len(items))
+        for field in base_schema("string")
+    ]
+    table = pa.Table.from_arrays(columns, schema=base_schema("string"))
     for field in own or ():
-        values = [item.columns.get(field.name) for item in items]
-        table = table.append_column(field, pa.array(values, field.type))
+        plain = field.with_type(stored_type(field.type))
+        table = table.append_column(
+            plain, _typed(plain, [i.columns.get(field.name) for i in items])
+        )
     return _storable(table)
+
+
+def _typed(field: pa.Field, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise RowsError(
+            f"column {field.name!r} has a value of another type ({error})",
+            f"{field.type}, and texts in Unicode",
+            "Correct the source.",
+        ) from error
 
 
 def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:

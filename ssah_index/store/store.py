@@ -267,7 +267,7 @@ class Store:
             If the rows do not fit the codes or the store's columns, or an id is of another
             type than the store's.
         SpecError
-            If there is no such modality or policy.
+            If there is no such modality or policy, or the name cannot be one.
         DuplicateIdError
             If ids are not new, and on_duplicate is "error".
         ConflictError, StoreReplacedError, WriteFailedError

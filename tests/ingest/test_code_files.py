@@ -486,3 +486,13 @@ def test_a_generation_that_is_none_is_told(tmp_path, generation):
             store.tag(name)
     with pytest.raises(SpecError):
         store.untag(["a"])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "a/b", "a\\b", ".x", "a\0", "a\n", "x" * 201, 5, b"x", "\ud800"]
+)
+def test_a_batch_of_an_impossible_name_is_refused(tmp_path, name):
+    store = Store.create(tmp_path / "s.ssah", bits=64)
+    with pytest.raises(SpecError, match="the name of a batch is"):
+        store.append(CODES[:1], {"id": ["a"]}, name=name)
+    assert len(list(store.path.rglob("*"))) == 3

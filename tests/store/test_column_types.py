@@ -15,8 +15,9 @@ from ssah_index.errors import RowsError, SourceError
 from ssah_index.ingest import export
 from ssah_index.store import Store, compact, repair, verify
 from ssah_index.store.column_types import common_type, conform, stored_type
-from ssah_index.store.columns import decode_columns, encode_columns
+from ssah_index.store.columns import decode_columns, encode_columns, items_table
 from ssah_index.store.manifest import Manifest
+from ssah_index.types import Item
 from tests.conftest import random_codes
 
 D = decimal.Decimal
@@ -388,3 +389,23 @@ def test_manifests_keep_columns():
         [("a", pa.dictionary(pa.int32(), pa.string())), ("b", pa.uuid())]
     )
     assert decode_columns("") == pa.schema([])
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_items_bring_columns_of_any_type(name):
+    column = MATRIX[name]
+    if "union" in name or name in ("timestamp-far", "timestamp-nowhere", "bool8"):
+        return  # Python has no such values, or Arrow does not take them back
+    own = pa.schema([("v", column.type)])
+    items = [Item(id=f"{i}", source="s", columns={"v": v}) for i, v in enumerate(values_of(column))]
+    taken = items_table(items, "image", own).column("v")
+    assert taken.type == stored_type(column.type)
+    assert same(taken.to_pylist(), values_of(column))
+
+
+def test_items_that_are_no_columns_are_refused_in_words():
+    own = pa.schema([("v", pa.int8())])
+    for columns, options in (({"v": 300}, {}), ({"v": "x"}, {}), ({}, {"text": "\ud800"})):
+        item = Item(id="a", source="s", columns=columns, **options)
+        with pytest.raises(RowsError, match=r"column '(v|text)' has a value"):
+            items_table([item], "image", own)

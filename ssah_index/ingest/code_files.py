@@ -39,6 +39,8 @@ class CodeFile:
     """n rows, with a column ``id`` of strings or int64."""
     kind: IdKind
     """Which of the two."""
+    numbered: bool = False
+    """Whether the file has no ids, so that they are row numbers."""
 
 
 def read_code_file(source: Path, ids: Path | None, bitorder: BitOrder) -> CodeFile:
@@ -130,6 +132,7 @@ def _read_codes(source: Path, ids: Path | None, bitorder: BitOrder) -> CodeFile:
         if keys is not None:
             raise SourceError(f"{source} has ids of its own", "no other ids", "Leave them out.")
         keys = _read_ids(ids)
+    numbered = keys is None
     if keys is None:
         keys = pa.array(np.arange(len(codes)))
     if len(keys) != len(codes):
@@ -137,7 +140,7 @@ def _read_codes(source: Path, ids: Path | None, bitorder: BitOrder) -> CodeFile:
             f"{len(keys)} ids in {ids or source}", f"{len(codes)}, as codes", "Correct it."
         )
     kind: IdKind = "int64" if pa.types.is_integer(keys.type) else "string"
-    return CodeFile(codes, bitorder, pa.table({"id": keys}), kind)
+    return CodeFile(codes, bitorder, pa.table({"id": keys}), kind, numbered)
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

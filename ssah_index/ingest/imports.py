@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from ssah_index.codes import check_modality
-from ssah_index.errors import SpecError, StoreMissingError
+from ssah_index.errors import RowsError, SpecError, StoreMissingError
 from ssah_index.ingest.code_files import CodeFile, read_code_file
 from ssah_index.ingest.readers import hash_file
 from ssah_index.store import Policy, Snapshot, Store, check_policy
@@ -89,16 +89,21 @@ def import_codes(
     check_policy(on_duplicate)
     found = read_code_file(source, ids, bitorder)
     store = _open_or_create(path, found)
+    if store.format.ids != found.kind:
+        raise RowsError(
+            f"{store.place} has {store.format.ids} ids, and those of {ids or source} are "
+            f"{found.kind}" + " (row numbers, since it has none)" * found.numbered,
+            f"{store.format.ids} ids: none is converted",
+            "Bring ids of that type in a file of ids or a column, or import into another store.",
+        )
     digest = hash_file(source) + (hash_file(ids) if ids else "")
     digest += "-big" * (found.bitorder == "big")
     before, n = store.snapshot(), len(found.codes)
     present = {name for entry in before.manifest.segments for name in entry.names}
     written = skipped = replaced = restored = 0
     for number, start in enumerate(range(0, n, BATCH_ROWS)):
-        piece = CodeFile(
-            found.codes[start : start + BATCH_ROWS], found.bitorder,
-            found.rows.slice(start, BATCH_ROWS), found.kind,
-        )  # fmt: skip
+        codes = found.codes[start : start + BATCH_ROWS]
+        piece = replace(found, codes=codes, rows=found.rows.slice(start, BATCH_ROWS))
         name = f"import-{digest}-{number:06d}-{modality}"
         again = name in present
         if again:
@@ -120,10 +125,8 @@ def import_codes(
 def _deleted(piece: CodeFile, snapshot: Snapshot, modality: Modality) -> CodeFile:
     """Of a piece that was imported before, the rows that are not there any more."""
     gone = ~snapshot.has(piece.rows.column("id"), modality)
-    if not gone.any():
-        return CodeFile(piece.codes[:0], piece.bitorder, piece.rows.slice(0, 0), piece.kind)
     rows = piece.rows.filter(pa.array(gone))
-    return CodeFile(piece.codes[gone], piece.bitorder, rows, piece.kind)
+    return replace(piece, codes=piece.codes[gone], rows=rows)
 
 
 def _open_or_create(path: str | os.PathLike[str], found: CodeFile) -> Store:

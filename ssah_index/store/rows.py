@@ -237,7 +237,7 @@ class Rows:
             # Cast what is taken, not the whole batch.
             return _conformed(piece[0].take(pa.array(piece[1] % BATCH_ROWS)), schema)
 
-        there = [name for name in schema.names if name in self.schema.names]
+        there = [name for name in self.schema.names if name in schema.names]
         pieces = []
         for number in np.unique(batches):
             batch = self._reader.get_batch(int(number)).select(there)

@@ -3,6 +3,8 @@ and which of them is blamed; bit order; what comes back."""
 
 import os
 import pickle
+import subprocess
+import sys
 
 import faiss
 import numpy as np
@@ -496,3 +498,47 @@ def test_a_batch_of_an_impossible_name_is_refused(tmp_path, name):
     with pytest.raises(SpecError, match="the name of a batch is"):
         store.append(CODES[:1], {"id": ["a"]}, name=name)
     assert len(list(store.path.rglob("*"))) == 3
+
+
+def test_ids_of_the_other_kind_are_told_by_their_file(tmp_path, npy):
+    for kind in ("string", "int64"):
+        Store.create(tmp_path / f"{kind}.ssah", bits=64, ids=kind)
+    (tmp_path / "ids.txt").write_text("\n".join(map(str, range(20))))
+    with pytest.raises(RowsError, match=r"those of .*codes.npy are int64 .row numbers"):
+        import_codes(npy, tmp_path / "string.ssah")
+    with pytest.raises(RowsError, match=r"those of .*ids.txt are string; expected int64"):
+        import_codes(npy, tmp_path / "int64.ssah", ids=tmp_path / "ids.txt")
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+import pyarrow.csv, pyarrow.parquet
+from ssah_index.errors import WriteFailedError
+from ssah_index.ingest import export
+from ssah_index.store import Store
+os.setuid(65534)  # Python itself may lie where nobody may read: imports come first
+snapshot = Store.open(sys.argv[1]).snapshot()
+for suffix in ("csv", "parquet", "arrow", "npy"):
+    try:
+        export(snapshot, Path(sys.argv[2], f"out.{suffix}"))
+    except WriteFailedError as error:
+        print(error.fault)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_a_folder_that_may_not_be_written_is_told(tmp_path, mode):
+    store = Store.create(tmp_path / "s.ssah", bits=64)
+    store.append(CODES, {"id": [f"{i}" for i in range(20)]})
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path in (folder, store.path, *store.path.parents):
+        if path.is_relative_to(tmp_path.parent.parent):
+            path.chmod(0o755)
+    folder.chmod(mode)
+    command = [sys.executable, "-c", AS_NOBODY, str(store.path), str(folder)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.count("permission is denied") == 4
+    assert os.listdir(folder) == []

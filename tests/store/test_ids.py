@@ -180,6 +180,7 @@ def test_rows_of_any_container_are_taken(texts, rows):
     snapshot = texts.snapshot()
     assert snapshot.take(rows, ["id"]).column("id").to_pylist() == [".", "a"]
     assert snapshot.take(rows, "id").column_names == ["id"]
+    assert snapshot.take(rows, ["id", "id"]).column(1).to_pylist() == [".", "a"]
     np.testing.assert_array_equal(snapshot.codes(rows), random_codes(1, 12, 64)[[1, 0]])
     assert texts.delete_rows(rows, snapshot) == 2
 

@@ -26,6 +26,8 @@ Words: TypeAlias = NDArray[np.uint64]
 """The same codes as uint64 (n, words); trailing bits of the last word are zero."""
 Bitmap: TypeAlias = NDArray[np.uint64]
 """Allowed rows, Arrow bit order: bit i % 64 of word i // 64, and one more word of zeros."""
+BitOrder = Literal["little", "big"]
+"""Where bit 0 of a code lies in byte 0: at its low end, as all that we write, or its high end."""
 Modality = Literal["image", "text"]
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 

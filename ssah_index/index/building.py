@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ssah_index.codes import check_modality
 from ssah_index.errors import ConflictError, CorruptError, SpecError
 from ssah_index.index.mih_build import balance, fill
 from ssah_index.index.mih_plan import MOST_ROWS, MihPlan, draw, plan
@@ -90,6 +91,7 @@ def build_index(
     """
     if kind not in ("auto", MIH):
         raise SpecError(f"kind is {kind!r}", "'auto' or 'mih'", "Correct the spelling.")
+    check_modality(modality, SpecError)
     snapshot = store.snapshot()
     if not any(len(s) and s.entry.modality == modality for s in snapshot.segments):
         raise SpecError(f"{store.place} has no {modality}s", "rows to index", "Append some.")

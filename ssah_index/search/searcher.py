@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ssah_index.codes import allowed_rows, as_codes, to_words
-from ssah_index.errors import CorruptError, QueryError
+from ssah_index.codes import allowed_rows, as_codes, check_modality, to_words
+from ssah_index.errors import CorruptError
 from ssah_index.index import FlatIndex
 from ssah_index.index.stored import open_index
 from ssah_index.search.arrays import warm_up
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
 from ssah_index.store import Snapshot, Store
-from ssah_index.types import MODALITIES, Index, Modality, Pairs, SearchResult
+from ssah_index.types import BitOrder, Index, Modality, Pairs, SearchResult
 
 
 class Searcher:
@@ -77,6 +77,7 @@ class Searcher:
         limit: int | None = None,
         threads: int | None = None,
         stop: Stop | None = None,
+        bitorder: BitOrder = "little",
     ) -> SearchResult:
         """Find the nearest codes, exactly.
 
@@ -99,6 +100,8 @@ class Searcher:
             Most cores to use; all when left out. It does not change the answer.
         stop : Stop, optional
             A deadline, and a switch for another thread.
+        bitorder : {"little", "big"}
+            Of the query codes: "big" for what np.packbits packs unless told otherwise.
 
         Returns
         -------
@@ -135,7 +138,7 @@ class Searcher:
             threads=threads,
             stop=stop,
         )
-        queries = to_words(as_codes(codes, self.bits, what="query codes"))
+        queries = to_words(as_codes(codes, self.bits, "query codes", bitorder=bitorder))
         hits = _index(pinned, modality).search(queries, spec)
         ids = snapshot.take(hits.rows, ["id"]).column("id").to_numpy()
         return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
@@ -170,7 +173,7 @@ class Searcher:
         spec = search_spec(
             len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
         )
-        _check_modality(modality)
+        check_modality(modality, any_of_them=True)
         return FlatIndex.over(snapshot.select(modality)).pairs(spec)
 
 
@@ -180,18 +183,11 @@ _Pinned: TypeAlias = tuple[Snapshot, dict[Modality | None, Index]]
 
 def _index(pinned: _Pinned, modality: Modality | None) -> Index:
     """What answers searches of a modality. Two threads may both make it; either is right."""
-    _check_modality(modality)
+    check_modality(modality, any_of_them=True)
     snapshot, made = pinned
     if modality not in made:
         made[modality] = open_index(snapshot, modality)
     return made[modality]
-
-
-def _check_modality(modality: Modality | None) -> None:
-    if modality not in (None, *MODALITIES):
-        raise QueryError(
-            f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
-        )
 
 
 def open_store(path: str | os.PathLike[str], generation: int | str | None = None) -> Searcher:

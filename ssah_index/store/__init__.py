@@ -2,12 +2,13 @@
 
 from ssah_index.store.append import AppendReport, Committed
 from ssah_index.store.collect import CollectReport, collect
-from ssah_index.store.columns import items_table, parse_ids
+from ssah_index.store.columns import items_table
 from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.drafts import IndexDraft, IndexWork
 from ssah_index.store.duplicates import Policy, check_policy, once, refuse
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
+from ssah_index.store.ids import id_column, id_kind, ids_array, parse_ids, read_ids
 from ssah_index.store.indexes import IndexFiles
 from ssah_index.store.ledger import Key, last_records, ledger_key
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
@@ -16,6 +17,7 @@ from ssah_index.store.segment import ORIGIN_FIELDS, Segment
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
+from ssah_index.store.tags import parse_generation
 from ssah_index.store.verify import Damage, verify
 
 __all__ = [
@@ -41,11 +43,16 @@ __all__ = [
     "check_policy",
     "collect",
     "compact",
+    "id_column",
+    "id_kind",
+    "ids_array",
     "items_table",
     "last_records",
     "ledger_key",
     "once",
+    "parse_generation",
     "parse_ids",
+    "read_ids",
     "refuse",
     "repair",
     "stage_segment",

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import obstore
 import xxhash
@@ -22,31 +23,38 @@ from obstore.store import from_url
 
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError, WriteFailedError
 from ssah_index.store.files import Seal, make_folder, seal_file, writing
-from ssah_index.store.format import FORMAT
-from ssah_index.store.place import READ_BYTES, RESTORE, Facts
+from ssah_index.store.place import FORMAT, READ_BYTES, RESTORE, Facts, Owned
 
 RANGE_BYTES = 8 << 20
 RANGES = 8
 """Ranges that are fetched at a time: as many requests, and 64 MiB of memory."""
 
 
-class Bucket:
+class Bucket(Owned):
     """A store in an object store.
 
     Parameters
     ----------
     url : str
-        Such as ``s3://bucket/photos.ssah``.
-    root : Path
-        The folder that mirrors it here.
+        Such as ``s3://bucket/photos.ssah``; every character behind the bucket means itself.
+    cache : Path
+        The folder for mirrors of the stores that are, and were, there; each has one of its own.
     """
 
-    def __init__(self, url: str, root: Path) -> None:
-        self.root = root
+    def __init__(self, url: str, cache: Path) -> None:
+        self.root = cache / "new"
+        self._cache = cache
         self._url = url.rstrip("/")
         self._checked: set[str] = set()
+        scheme, _, named = self._url.partition("://")
+        bucket, _, prefix = named.partition("/")
         with _told(self._url, StoreError):
-            self._remote = from_url(self._url)
+            self._remote = from_url(f"{scheme}://{bucket}/{quote(prefix)}".rstrip("/"))
+
+    def adopt(self) -> None:
+        super().adopt()
+        if self.identity is not None:
+            self.root = self._cache / xxhash.xxh3_64_hexdigest(self.identity)
 
     def __str__(self) -> str:
         return self._url
@@ -79,6 +87,7 @@ class Bucket:
                 yield bytes(part)
 
     def publish(self, name: str, content: bytes) -> bool:
+        self.confirm()
         with _told(f"{self}/{name}", WriteFailedError):
             try:
                 obstore.put(self._remote, name, content, mode="create")
@@ -127,6 +136,7 @@ class Bucket:
             temporary.unlink(missing_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
+        self.confirm()
         names = list(names)
         with _told(str(self), WriteFailedError):
             obstore.delete(self._remote, names)
@@ -134,12 +144,14 @@ class Bucket:
             (self.root / name).unlink(missing_ok=True)
 
     def remove_folder(self, name: str) -> None:
+        self.confirm()
         with _told(f"{self}/{name}", WriteFailedError):
             for listed in obstore.list(self._remote, name):
                 obstore.delete(self._remote, [meta["path"] for meta in listed])
         shutil.rmtree(self.root / name, ignore_errors=True)
 
     def move(self, names: Iterable[str], folder: str) -> None:
+        self.confirm()
         for name in names:
             with _told(f"{self}/{name}", WriteFailedError), contextlib.suppress(FileNotFoundError):
                 obstore.rename(self._remote, name, f"{folder}/{name}")
@@ -184,7 +196,7 @@ def _told(what: str, kind: type[StoreError]) -> Iterator[None]:
 
 
 def cache_folder(url: str) -> Path:
-    """Where a URL is mirrored: below $SSAH_CACHE, or the user's folder for caches."""
+    """Where stores of a URL are mirrored: below $SSAH_CACHE, or the user's folder for caches."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     base = os.environ.get("SSAH_CACHE") or Path(user, "ssah-index")
-    return Path(base, xxhash.xxh3_64_hexdigest(url.rstrip("/").encode()))
+    return Path(base, xxhash.xxh3_64_hexdigest(url.rstrip("/").encode())).absolute()

@@ -12,9 +12,8 @@ import xxhash
 from ssah_index.codes import check_bits
 from ssah_index.errors import CorruptError, FormatError, StoreMissingError
 from ssah_index.store.files import Seal
-from ssah_index.store.place import Place
+from ssah_index.store.place import FORMAT, Place
 
-FORMAT = "format.json"
 FORMAT_VERSION = 1
 IdKind = Literal["string", "int64"]
 ID_KINDS: tuple[IdKind, ...] = ("string", "int64")

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ssah_index.errors import CorruptError, StoreError, StoreExistsError
+from ssah_index.errors import (
+    CorruptError,
+    StoreError,
+    StoreExistsError,
+    StoreMissingError,
+    StoreReplacedError,
+)
 from ssah_index.store.files import (
     Seal,
     make_folder,
@@ -25,6 +31,8 @@ from ssah_index.store.files import (
     writing,
 )
 
+FORMAT = "format.json"
+"""Never changes in a store's life, and has random digits: what it says is a store's identity."""
 READ_BYTES = 4 << 20
 RESTORE = "Restore it from a copy, or run: ssah-index repair STORE"
 
@@ -118,8 +126,57 @@ class Place(Protocol):
             If there is something already.
         """
 
+    def adopt(self) -> None:
+        """Remember which store is here now."""
 
-class Folder:
+    def confirm(self) -> None:
+        """Check that it still is: by one small read, before anything of it is changed.
+
+        `publish`, `remove`, `remove_folder` and `move` begin with it.
+
+        Raises
+        ------
+        StoreMissingError
+            If it was removed.
+        StoreReplacedError
+            If it was removed, and another made in its place.
+        """
+
+
+class Owned:
+    """The part of a place that knows which store is there."""
+
+    identity: bytes | None = None
+    """Content of format.json; None before there is a store."""
+
+    def read(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def adopt(self) -> None:
+        with contextlib.suppress(OSError):  # whoever reads it next says what is wrong
+            self.identity = self.read(FORMAT)
+
+    def confirm(self) -> None:
+        if self.identity is None:
+            return
+        try:
+            there = self.read(FORMAT)
+        except (FileNotFoundError, NotADirectoryError):
+            raise StoreMissingError(
+                f"{self} was removed since it was opened",
+                "the store that was opened",
+                "Restore it from a copy, or make a new one and open that.",
+            ) from None
+        if there != self.identity:
+            raise StoreReplacedError(
+                f"{self} is another store than the one that was opened, which was removed or "
+                "moved away since",
+                "the store that was opened",
+                "Open it again, and read anew whatever was taken from the old one.",
+            )
+
+
+class Folder(Owned):
     """A store in a folder of this machine: every file lies where it is read.
 
     Parameters
@@ -153,6 +210,7 @@ class Folder:
                 yield part
 
     def publish(self, name: str, content: bytes) -> bool:
+        self.confirm()
         with writing(self.root):
             return publish_file(self.root / name, content)
 
@@ -176,6 +234,7 @@ class Folder:
         """Nothing: they are here, and `verify` looks at their content."""
 
     def remove(self, names: Iterable[str]) -> None:
+        self.confirm()
         with writing(self.root):
             paths = [self.root / name for name in names]
             for path in paths:
@@ -183,9 +242,11 @@ class Folder:
             sync({path.parent for path in paths})
 
     def remove_folder(self, name: str) -> None:
+        self.confirm()
         shutil.rmtree(self.root / name, ignore_errors=True)
 
     def move(self, names: Iterable[str], folder: str) -> None:
+        self.confirm()
         with writing(self.root):
             for name in names:
                 target = self.root / folder / name

@@ -20,6 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ssah_index.errors import CorruptError
+from ssah_index.store.column_types import conform
 from ssah_index.store.files import Seal, at_once, map_file, seal_file, write_file
 from ssah_index.store.place import RESTORE
 
@@ -233,11 +234,13 @@ class Rows:
         batches = ordered // BATCH_ROWS
 
         def take(piece: tuple[pa.RecordBatch, NDArray[np.int64]]) -> pa.RecordBatch:
-            return piece[0].take(pa.array(piece[1] % BATCH_ROWS))
+            # Cast what is taken, not the whole batch.
+            return _conformed(piece[0].take(pa.array(piece[1] % BATCH_ROWS)), schema)
 
+        there = [name for name in self.schema.names if name in schema.names]
         pieces = []
         for number in np.unique(batches):
-            batch = _conformed(self._reader.get_batch(int(number)), schema)
+            batch = self._reader.get_batch(int(number)).select(there)
             own = ordered[batches == number]
             pieces += [(batch, own[i : i + TAKE_ROWS]) for i in range(0, len(own), TAKE_ROWS)]
         table = pa.Table.from_batches(at_once(take, pieces), schema=schema).unify_dictionaries()
@@ -281,10 +284,10 @@ class Rows:
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch with the columns of a schema, those it does not have null."""
+    """A batch with the columns of a schema: cast to their types, or null if they are not there."""
     return pa.RecordBatch.from_arrays(
         [
-            batch.column(field.name)
+            conform(batch.column(field.name), field.type)
             if field.name in batch.schema.names
             else pa.nulls(batch.num_rows, field.type)
             for field in schema

@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from ssah_index.codes import as_bitmap, complement
+from ssah_index.codes import as_bitmap, as_int64, check_modality, complement
 from ssah_index.errors import CorruptError, QueryError
-from ssah_index.store.columns import base_schema, decode_columns, ids_array
+from ssah_index.store.columns import base_schema, decode_columns
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
+from ssah_index.store.ids import ids_array
 from ssah_index.store.indexes import IndexFiles
 from ssah_index.store.ledger import standing_failures
 from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
@@ -104,10 +105,21 @@ class Snapshot:
         """All columns: the store's own, then the users'."""
         return pa.schema([*base_schema(self._ids), *decode_columns(self.manifest.columns)])
 
-    def find(
-        self, ids: Sequence[Any] | pa.Array, modality: Modality | None = None
-    ) -> NDArray[np.int64]:
-        """Rows that have one of the ids and are not deleted, ascending."""
+    def find(self, ids: Any, modality: Modality | None = None) -> NDArray[np.int64]:
+        """Rows that have one of the ids and are not deleted, ascending.
+
+        Parameters
+        ----------
+        ids : str or int, or a sequence of them
+            As `Store.delete` takes them.
+        modality : {"image", "text"}, optional
+            Of the rows; both when left out.
+
+        Raises
+        ------
+        QueryError
+            If an id is null or of another type than the store's: none is converted.
+        """
         wanted = Ids.of(ids_array(ids, self._ids))
         found = [
             segment.first_row + np.array(segment.find(wanted), np.int64)
@@ -115,12 +127,18 @@ class Snapshot:
         ]
         return np.concatenate([np.empty(0, np.int64), *found])
 
-    def has(self, ids: Sequence[Any] | pa.Array, modality: Modality) -> NDArray[np.bool_]:
-        """Bool (len(ids),), True where a row of the modality has the id and is not deleted."""
+    def has(self, ids: Any, modality: Modality) -> NDArray[np.bool_]:
+        """Bool (len(ids),), True where a row of the modality has the id and is not deleted.
+
+        ``ids`` and errors as `find` has them.
+        """
         return self.locate(ids, modality) >= 0
 
-    def locate(self, ids: Sequence[Any] | pa.Array, modality: Modality) -> NDArray[np.int64]:
-        """Int64 (len(ids),): the row of the modality that has the id, -1 where none has."""
+    def locate(self, ids: Any, modality: Modality) -> NDArray[np.int64]:
+        """Int64 (len(ids),): the row of the modality that has the id, -1 where none has.
+
+        ``ids`` and errors as `find` has them.
+        """
         wanted = Ids.of(ids_array(ids, self._ids))
         located = np.full(len(wanted.hashes), -1, np.int64)
         for segment in self.select(modality):
@@ -130,7 +148,14 @@ class Snapshot:
         return located
 
     def select(self, modality: Modality | None) -> list[Segment]:
-        """Segments of a modality (None: of any) with rows left, in order of insertion."""
+        """Segments of a modality (None: of any) with rows left, in order of insertion.
+
+        Raises
+        ------
+        QueryError
+            If there is no such modality.
+        """
+        check_modality(modality, any_of_them=True)
         return [
             segment
             for segment in self.segments
@@ -141,22 +166,23 @@ class Snapshot:
         """Rows of a modality that are not deleted."""
         return sum(segment.live for segment in self.select(modality))
 
-    def take(self, rows: NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
+    def take(self, rows: Any, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows by position in the snapshot, in the order asked for.
 
         Parameters
         ----------
-        rows : int64 (m,)
-            Deleted ones can be taken, too.
+        rows : sequence of m integers
+            Of any integer type; deleted ones can be taken, too.
         columns : sequence of str, optional
             All when left out.
 
         Raises
         ------
         QueryError
-            If a row or a column is not there.
+            If a row or a column is not there, or rows are no whole numbers.
         """
         fields = self._fields(columns)
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         order = np.argsort(owners, kind="stable")
         parts = [pa.schema(fields).empty_table()]
@@ -167,14 +193,15 @@ class Snapshot:
         table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
         return table.take(pa.array(np.argsort(order, kind="stable")))
 
-    def codes(self, rows: NDArray[np.int64]) -> Codes:
+    def codes(self, rows: Any) -> Codes:
         """Codes by position in the snapshot, uint8 (m, nbytes), in the order asked for.
 
         Raises
         ------
         QueryError
-            If a row is not there.
+            If a row is not there, or rows are no whole numbers.
         """
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         found = np.empty((len(rows), self.nbytes), np.uint8)
         for number in np.unique(owners):
@@ -182,14 +209,15 @@ class Snapshot:
             found[own] = segment.files.look_up(rows[own] - segment.first_row)
         return found
 
-    def origins(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def origins(self, rows: Any) -> NDArray[np.uint64]:
         """What rows were made of, uint64 (m, ORIGIN_FIELDS), zeros where it is unknown.
 
         Raises
         ------
         QueryError
-            If a row is not there.
+            If a row is not there, or rows are no whole numbers.
         """
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         origins = np.zeros((len(rows), ORIGIN_FIELDS), np.uint64)
         for number in np.unique(owners):
@@ -199,14 +227,15 @@ class Snapshot:
                 origins[own] = known[rows[own] - segment.first_row]
         return origins
 
-    def local_rows(self, rows: NDArray[np.int64]) -> dict[str, BitMap]:
+    def local_rows(self, rows: Any) -> dict[str, BitMap]:
         """Rows as positions in their segments, by the segment's folder.
 
         Raises
         ------
         QueryError
-            If a row is not there.
+            If a row is not there, or rows are no whole numbers.
         """
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         found = {}
         for number in np.unique(owners):
@@ -225,6 +254,8 @@ class Snapshot:
         return np.searchsorted(self._borders, rows, side="right") - 1
 
     def _fields(self, columns: Sequence[str] | None) -> list[pa.Field]:
+        if isinstance(columns, str):
+            columns = [columns]
         missing = [name for name in columns or () if name not in self.schema.names]
         if missing:
             raise QueryError(

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ssah_index.errors import CodeError, SsahError
+from ssah_index.codes import check_modality
+from ssah_index.errors import CodeError, SpecError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
 from ssah_index.store.ledger import LEDGER, LEDGER_SCHEMA
 from ssah_index.store.manifest import SegmentEntry
@@ -74,15 +75,21 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
     ------
     CodeError
         If there is not one code a row.
+    SpecError
+        If there is no such modality.
+    StoreMissingError, StoreReplacedError
+        If the store was removed since it was opened.
     WriteFailedError
         If the disk is full or cannot be written.
     """
+    check_modality(modality, SpecError)
     if len(codes) != table.num_rows:
         raise CodeError(
             f"{len(codes)} codes for {table.num_rows} rows",
             "one code a row, failed items left out",
             "Correct the encoder.",
         )
+    place.confirm()
     folder = place.root / SEGMENTS / f"{name}.{uuid.uuid4().hex[:8]}"
     below = f"{SEGMENTS}/{folder.name}"
     try:

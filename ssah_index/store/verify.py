@@ -57,7 +57,10 @@ def verify(store: Store, progress: Progress = no_progress) -> list[Damage]:
     ------
     CorruptError
         If there is no folder of manifests to begin with.
+    StoreMissingError, StoreReplacedError
+        If the store was removed since it was opened.
     """
+    store.place.confirm()
     return list(_Verification(store, progress).damages())
 
 

@@ -28,7 +28,7 @@ from ssah_index.store import Policy, Store
 def command(
     source: Path, store: str, table: str | None, on_duplicate: str, share_rows: int, quiet: bool
 ) -> int:
-    r"""Add the items of SOURCE to STORE, or go on with an append that was interrupted.
+    """Add the items of SOURCE to STORE, or go on with an append that was interrupted.
 
     SOURCE is what build reads; the encoder is the store's own. With --on-duplicate skip,
     only items that are new are encoded; with replace, new rows take the place of old ones.

@@ -18,7 +18,7 @@ from ssah_index.types import MODALITIES, Modality
 @click.argument("ids", nargs=-1)
 @click.option("--modality", type=click.Choice(MODALITIES), help="Of the rows.  [default: both]")
 def command(store: str, ids: Sequence[str], modality: Modality | None) -> None:
-    r"""Delete the rows of STORE that have one of the IDS, in one commit.
+    """Delete the rows of STORE that have one of the IDS, in one commit.
 
     IDS are the arguments, or else the lines of standard input. Ids that are not there are
     no error: the count that is printed says how many rows were deleted. Searches that are

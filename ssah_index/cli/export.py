@@ -21,7 +21,7 @@ from ssah_index.types import MODALITIES, Modality
 def command(
     store: str, target: Path, modality: Modality | None, generation: str | None, quiet: bool
 ) -> None:
-    r"""Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
+    """Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
 
     An .npy file has the codes alone, uint8 (n, nbytes); the others have every column.
 

@@ -39,7 +39,7 @@ def command(
     drop: bool,
     quiet: bool,
 ) -> None:
-    r"""Index what is not indexed yet of STORE, for each modality, and publish it.
+    """Index what is not indexed yet of STORE, for each modality, and publish it.
 
     Searches stay exact, ties included. What is appended later is scanned beside the index,
     until this is run again. A damaged index is left aside, and built anew; a build that was

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from ssah_index.cli.main import COMMANDS, exit_code, load_command
+from ssah_index.cli.faults import exit_code
+from ssah_index.cli.main import COMMANDS, load_command
 from ssah_index.errors import EncoderError, QueryError, StoreMissingError, WriteFailedError
 from tests.conftest import run_cli
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ssah_index.cli.main import main
 from ssah_index.demo import score
 from ssah_index.ingest import build, open_reader
 from ssah_index.plugins import load_encoder
@@ -17,21 +16,6 @@ from tests import naive
 from tests.conftest import append, random_codes, run_cli
 
 KEPT = slice(150, 180)
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process, which has torch loaded, and check its exit code."""
-
-    def run(*words, expect=0):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = capsys.readouterr()
-        assert ended.value.code == expect, told.err
-        return told
-
-    return run
 
 
 def write_pairs(folder, items):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ssah_index.codes import allowed_rows, as_codes, to_words
-from ssah_index.errors import CorruptError, QueryError, StoreError
+from ssah_index.errors import CorruptError, QueryError, SsahError, StoreError
 from ssah_index.index import FlatIndex
 from ssah_index.index.stored import open_index
 from ssah_index.search.arrays import warm_up
@@ -222,9 +222,13 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
         If there is no such generation or tag.
     """
     try:
-        named = os.fsdecode(path)
-    except TypeError as error:
+        store = Store.open(os.fsdecode(path))
+    except SsahError:
+        raise
+    except (TypeError, ValueError, OSError) as error:  # no path at all, NUL in it, too long
         raise StoreError(
-            f"the path is {path!r}", "a str, or a pathlib.Path", "Give the path of a store."
+            f"there can be no store at {path!r:.200} ({str(error):.200})",
+            "a path, as str or pathlib.Path, or a URL",
+            "Correct it.",
         ) from error
-    return Searcher(Store.open(named), generation)
+    return Searcher(store, generation)

@@ -69,7 +69,7 @@ setup(
     ],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["ssah-index = ssah_index.cli.main:main"],
+        "console_scripts": ["ssah-index = ssah_index.__main__:main"],
         "ssah_index.encoders": ["ssah = encoders.plugin:kind"],
     },
 )

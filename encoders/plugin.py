@@ -15,7 +15,7 @@ from encoders.evaluate import evaluate
 from encoders.export import SsahEncoder
 from encoders.report import plot
 from encoders.train import train
-from ssah_index.types import Item, Labelled, Modality, Progress
+from ssah_index.types import Item, Labelled, Modality, Progress, no_progress
 
 
 class Ssah:
@@ -46,11 +46,12 @@ class Ssah:
         *,
         pairs: NDArray[np.int64] | None = None,
         plots: Path | None = None,
+        progress: Progress = no_progress,
     ) -> dict[str, Any]:
         """The figures of `encoders.report.Report`, and its plots."""
         if plots is not None:
             import_matplotlib("figure")  # refuses before the work, not after it
-        report = evaluate(queries, database, pairs=pairs)
+        report = evaluate(queries, database, pairs=pairs, progress=progress)
         if plots is not None:
             plot(report, plots)
         return report.to_json()

@@ -126,6 +126,14 @@ class RealEncoder(Encoder, Protocol):
         """Float32 (len(batch) - len(failures), bits), and failures; as `encode` gives codes."""
 
 
+@runtime_checkable
+class WarningEncoder(Encoder, Protocol):
+    """An encoder that says what of an item it leaves out."""
+
+    def warnings(self, modality: Modality, batch: Sequence[Any]) -> list[list[str]]:
+        """Sentences about each item, len(batch) lists; an empty list where all of it is used."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
     """Codes of one modality, and what they are judged by."""
@@ -138,6 +146,17 @@ class Labelled:
     """(n, bits) whose signs are the codes; of queries, where the encoder gives them."""
     seen: NDArray[np.bool_] | None = None
     """(n,) True for what training has seen; of a database, where it is known."""
+
+
+class Progress(Protocol):
+    """Told how far a long job is; the CLI draws it, a library user may ignore it."""
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        """``done`` of ``total`` units of ``label`` are finished."""
+
+
+def no_progress(done: int, total: int, label: str) -> None:
+    """The Progress of a caller who does not want any."""
 
 
 class EncoderKind(Protocol):
@@ -169,6 +188,7 @@ class EncoderKind(Protocol):
         *,
         pairs: NDArray[np.int64] | None = None,
         plots: Path | None = None,
+        progress: Progress = no_progress,
     ) -> dict[str, Any]:
         """Judge codes by labels: what shares one with the query is relevant to it.
 
@@ -180,6 +200,8 @@ class EncoderKind(Protocol):
             Database rows of an image and of a text that are one item.
         plots : Path, optional
             An existing folder to draw curves into, as PNG files.
+        progress : Progress, optional
+            Told of the queries ranked in each direction, which takes the longest.
 
         Returns
         -------
@@ -190,17 +212,6 @@ class EncoderKind(Protocol):
             has the distances of pairs, in bits, or is None, and ``collapsed`` says
             whether the codes tell items apart no better than chance, None if unknown.
         """
-
-
-class Progress(Protocol):
-    """Told how far a long job is; the CLI draws it, a library user may ignore it."""
-
-    def __call__(self, done: int, total: int, label: str) -> None:
-        """``done`` of ``total`` units of ``label`` are finished."""
-
-
-def no_progress(done: int, total: int, label: str) -> None:
-    """The Progress of a caller who does not want any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

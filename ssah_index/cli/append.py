@@ -40,7 +40,7 @@ def command(
     share_s: float,
     quiet: bool,
 ) -> int:
-    r"""Add the items of SOURCE to STORE, or go on with an append that was interrupted.
+    """Add the items of SOURCE to STORE, or go on with an append that was interrupted.
 
     SOURCE is what build reads; the encoder is the store's own. Items that are there as they
     are now are left alone. Of those that differ from what is there, --on-duplicate error

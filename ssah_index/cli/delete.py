@@ -23,10 +23,10 @@ from ssah_index.types import MODALITIES, Modality
     "that has a newline, ends in \\r, or begins with a byte order mark.",
 )  # fmt: skip
 def command(store: str, ids: Sequence[str], modality: Modality | None, null: bool) -> None:
-    r"""Delete the rows of STORE that have one of the IDS, in one commit.
+    """Delete the rows of STORE that have one of the IDS, in one commit.
 
     IDS are the arguments, or else the lines of standard input: each line is one id, byte for
-    byte, in UTF-8, and ends in \n alone. Lines that end in \r\n are refused. Ids that are
+    byte, in UTF-8, and ends in \\n alone. Lines that end in \\r\\n are refused. Ids that are
     numbers are plain digits, such as 42 or -7 (behind -- as an argument). Ids that are not
     there are no error: the count that is printed says how many rows were deleted. Searches
     that are under way, and older generations, still have the rows.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import print_json, print_table, print_values, progress, say
+from ssah_index.cli.plain import to_json
 from ssah_index.cli.source import read_source, source_options
 from ssah_index.errors import SourceError
 from ssah_index.ingest import SourceSpec, open_reader
@@ -41,10 +41,14 @@ NAMED_FAILURES = 20
 )  # fmt: skip
 @click.option("--trained-on-table", help="The table of --trained-on; default: the one in it.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path),
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False),
     help="Write the whole report to a file; - prints it in place of the tables.",
 )  # fmt: skip
-@click.option("--plots", type=click.Path(path_type=Path), help="A folder to draw curves into.")
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder to draw curves into.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print the report and errors only.")
 def command(
     queries: Path,
@@ -85,7 +89,10 @@ def command(
             "at least one image or text",
             "Look at the reasons, and correct the items.",
         )
-    figures = kind.evaluate(asked, database, pairs=pairs(snapshot), plots=plots)
+    if not quiet:
+        _tell_rankings(asked, database)
+    with progress(quiet) as show:
+        figures = kind.evaluate(asked, database, pairs=pairs(snapshot), plots=plots, progress=show)
     document = {
         "queries": str(queries),
         "store": str(store),
@@ -185,14 +192,25 @@ def _encode(
     return asked, failures
 
 
+def _tell_rankings(
+    asked: Mapping[Modality, Labelled], database: Mapping[Modality, Labelled]
+) -> None:
+    """What is about to be done, which takes minutes where both sides are large."""
+    for asking, queries in asked.items():
+        for found, rows in database.items():
+            say(
+                f"ranking {len(rows.codes):,} {found}s for each of {len(queries.codes):,} {asking}s"
+            )
+
+
 def _write(document: Mapping[str, Any], json_file: Path | None) -> None:
     if json_file == Path("-"):
         print_json(document)
         return
-    _print_tables(document)
-    if json_file is not None:
+    if json_file is not None:  # before what is printed, whose reader may leave early
         with writing(json_file):
-            json_file.write_text(json.dumps(document, indent=1), "utf-8")
+            json_file.write_text(to_json(document, indent=1), "utf-8")
+    _print_tables(document)
 
 
 def _print_tables(document: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ def command(
     bitorder: str,
     quiet: bool,
 ) -> None:
-    r"""Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
+    """Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
 
     An .npy file has the codes alone, uint8 (n, nbytes); the others have every column. It
     appears once it is whole, in the place of a file of that name.

@@ -41,7 +41,7 @@ def command(
     bitorder: str,
     quiet: bool,
 ) -> None:
-    r"""Bring the codes of SOURCE into STORE, which is made if there is none.
+    """Bring the codes of SOURCE into STORE, which is made if there is none.
 
     SOURCE is an .npy file of packed codes, uint8 (n, nbytes), or of bits, bool (n, bits); an
     .arrow or .parquet file with the columns code and id, and any others; or a Faiss file of an

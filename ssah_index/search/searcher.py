@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ssah_index.codes import allowed_rows, as_codes, check_modality, to_words
-from ssah_index.errors import CorruptError
+from ssah_index.errors import CorruptError, SsahError, StoreError
 from ssah_index.index import FlatIndex
 from ssah_index.index.stored import open_index
 from ssah_index.search.arrays import warm_up
@@ -28,11 +28,20 @@ class Searcher:
     store : Store
     generation : int or str, optional
         What to pin until `refresh`, by number or tag; the newest when left out.
+
+    Notes
+    -----
+    It pickles at any time, for spawned workers. The copy opens the same store by its path, and
+    pins the same generation; to unpickle it raises what `open_store` does if either is gone.
     """
 
     def __init__(self, store: Store, generation: int | str | None = None) -> None:
         self.store = store
         self._pinned: _Pinned = (store.snapshot(generation), {})
+
+    def __reduce__(self) -> tuple[type[Searcher], tuple[Store, int]]:
+        # What answers searches has maps and locks of this process.
+        return type(self), (self.store, self.snapshot.generation)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -195,7 +204,7 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
 
     Parameters
     ----------
-    path : path
+    path : path or URL
     generation : int or str, optional
         A state to look back at, by number or tag; the newest when left out.
 
@@ -203,7 +212,19 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
     ------
     StoreMissingError, FormatError, CorruptError
         If there is no store, of another format version, or a damaged one.
+    StoreError
+        If it can be no path.
     QueryError
         If there is no such generation or tag.
     """
-    return Searcher(Store.open(path), generation)
+    try:
+        store = Store.open(os.fsdecode(path))
+    except SsahError:
+        raise
+    except (TypeError, ValueError, OSError) as error:  # no path at all, NUL in it, too long
+        raise StoreError(
+            f"there can be no store at {path!r:.200} ({error!s:.200})",
+            "a path, as str or pathlib.Path, or a URL",
+            "Correct it.",
+        ) from error
+    return Searcher(store, generation)

@@ -44,6 +44,8 @@ class Snapshot:
         From an entry to its files, opened and checked.
     open_index : callable
         The same for an index.
+    pin : callable
+        From a generation's number to its snapshot, in whatever process this one is unpickled.
 
     Raises
     ------
@@ -60,8 +62,10 @@ class Snapshot:
         nbytes: int,
         open_files: Callable[[SegmentEntry], SegmentFiles],
         open_index: Callable[[IndexEntry], IndexFiles],
+        pin: Callable[[int], Snapshot],
     ) -> None:
         self.manifest = manifest
+        self._pin = pin
         self.segments: list[Segment] = []
         self.nbytes = nbytes
         self._ids = ids
@@ -77,6 +81,10 @@ class Snapshot:
             with contextlib.suppress(CorruptError):
                 self.indexes.append(open_index(index))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
+
+    def __reduce__(self) -> tuple[Callable[[int], Snapshot], tuple[int]]:
+        # Maps are of this process: another opens the files itself, of the same generation.
+        return self._pin, (self.generation,)
 
     def __len__(self) -> int:
         """Rows of all segments, deleted ones included: one more than the last position."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssah_index.codes import check_bits
-from ssah_index.errors import ConflictError, EncoderError, SpecError
+from ssah_index.errors import ConflictError, EncoderError, SpecError, StoreMissingError
 from ssah_index.plugins import load_encoder
 from ssah_index.store.append import AppendReport, Committed, append, commit
 from ssah_index.store.delete import delete, delete_rows
@@ -48,6 +48,10 @@ class Store:
         self.format = format
         self._files: dict[str, SegmentFiles] = {}
         self._indexes: dict[str, IndexFiles] = {}
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Store], tuple[str, str]]:
+        # Maps and locks are of this process: another opens the store itself.
+        return _reopen, (str(self.place), self.format.uid)
 
     @property
     def path(self) -> Path:
@@ -179,6 +183,7 @@ class Store:
             self.format.bits // 8,
             self.open_files,
             self._open_index,
+            self.snapshot,
         )
         self._indexes = {files.entry.folder: files for files in snapshot.indexes}
         self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
@@ -398,3 +403,15 @@ class Store:
             If rows were compacted since, and have other positions now; or as `commit` does.
         """
         return delete_rows(self, rows, snapshot)
+
+
+def _reopen(path: str, uid: str) -> Store:
+    """A store that was pickled; not one that has taken its place."""
+    store = Store.open(path)
+    if store.format.uid != uid:
+        raise StoreMissingError(
+            f"{path} is another store, {store.format.uid}, than the one that was pickled",
+            f"the store {uid}",
+            "Open what is there, and pickle that.",
+        )
+    return store

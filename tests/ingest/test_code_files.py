@@ -1,5 +1,4 @@
-"""Files of codes and ids that are faulty,
-and which of them is blamed; bit order; what comes back."""
+"""Files of codes and ids that are faulty, and which is blamed; bit order; what comes back."""
 
 import os
 import pickle
@@ -24,8 +23,9 @@ from ssah_index.errors import (
     SpecError,
     WriteFailedError,
 )
+from ssah_index.index.building import build_index
 from ssah_index.ingest import export, import_codes, imports
-from ssah_index.store import Store, compact, repair, verify
+from ssah_index.store import Store, compact, items_table, repair, stage_segment, verify
 from tests.conftest import random_codes, run_cli
 from tests.store.test_kills import visible
 
@@ -377,7 +377,7 @@ def test_another_bit_order_is_refused(tmp_path, npy, bitorder):
 def test_another_modality_is_refused_in_every_call(tmp_path, npy, modality):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     store.append(CODES, {"id": [f"{i}" for i in range(20)]})
-    before = store.newest()
+    before, none = store.newest(), items_table([], "image")
     snapshot, searcher = store.snapshot(), ssah_index.open(store.path)
     for call, error in (
         (lambda: store.append(CODES, {"id": ["a"] * 20}, modality), SpecError),
@@ -390,6 +390,9 @@ def test_another_modality_is_refused_in_every_call(tmp_path, npy, modality):
         (lambda: list(searcher.pairs(0, modality=modality)), QueryError),
         (lambda: import_codes(npy, tmp_path / "new.ssah", modality=modality), SpecError),
         (lambda: export(snapshot, tmp_path / "out.npy", modality=modality), QueryError),
+        (lambda: build_index(store, modality), SpecError),
+        (lambda: items_table([], modality), RowsError),
+        (lambda: stage_segment(store.place, "x", modality, CODES[:0], none), SpecError),
     ):
         with pytest.raises(error, match="modality is"):
             call()

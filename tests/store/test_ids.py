@@ -47,7 +47,8 @@ NO_NUMBERS = [
     pa.array([2], pa.date32()),
     pa.table({"id": [2]}), pd.DataFrame({"id": [2]}), pd.Series([2.0]), pd.Series([2, None]),
     pd.Series([2, "a"], dtype=object), "2", {2: 7}, 2.5, None, object(), [[2]], [(2,)],
-    np.float64(2), np.array(2.0), pa.scalar(2.5),
+    np.float64(2), np.array(2.0), pa.scalar(2.5), [np.timedelta64(2, "s")],
+    np.timedelta64(2, "s"),
 ]  # fmt: skip
 
 

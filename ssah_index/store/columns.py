@@ -165,13 +165,12 @@ def _as_column(name: str, values: Any) -> Any:
             "a list or an array of one axis, one value a row",
             "Put a single value into a list.",
         )
+    objects = isinstance(values, (list, tuple)) or getattr(values, "dtype", None) == np.object_
+    if name == "id" and objects and np.bool_ in set(map(type, values)):
+        raise RowsError("column 'id' has NumPy bools", "ids", _REMEDY)  # 1 and 0 to Arrow
     if isinstance(values, np.ndarray):
         # Arrow knows the byte order of this machine alone.
         return values.astype(values.dtype.newbyteorder("="), copy=False)
-    if name == "id" and isinstance(values, (list, tuple)):
-        kinds = set(map(type, values)) - {type(None)}
-        if len(kinds) > 1 and kinds & {bool, np.bool_}:  # Arrow would take True for 1
-            raise RowsError("column 'id' has bools", "ids of one type", _REMEDY)
     return values
 
 

@@ -50,7 +50,7 @@ NO_NUMBERS = [
     pa.table({"id": [2]}), pd.DataFrame({"id": [2]}), pd.Series([2.0]), pd.Series([2, None]),
     pd.Series([2, "a"], dtype=object), "2", {2: 7}, 2.5, None, object(), [[2]], [(2,)],
     np.float64(2), np.array(2.0), pa.scalar(2.5), [np.timedelta64(2, "s")],
-    np.timedelta64(2, "s"),
+    [1, np.True_], np.array([np.True_, 1], object), np.timedelta64(2, "s"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ssah_index.codes import check_modality
-from ssah_index.codes.whole import shown
+from ssah_index.codes.whole import is_arrow, shown
 from ssah_index.errors import RowsError
 from ssah_index.store.column_types import common_type, conform, holds, stored_type
 from ssah_index.store.format import IdKind
@@ -170,8 +170,15 @@ def _as_column(name: str, values: Any) -> Any:
         raise RowsError("column 'id' has NumPy bools", "ids", _REMEDY)  # 1 and 0 to Arrow
     if isinstance(values, np.ndarray):
         # Arrow knows the byte order of this machine alone.
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-    return values
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    try:
+        return values if is_arrow(values) else pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise RowsError(
+            f"the values of column {name!r} make no table ({error})",
+            "values of one type that Arrow has",
+            "Convert the column.",
+        ) from error
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, ids: IdKind) -> pa.ChunkedArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -131,12 +132,43 @@ class Snapshot:
 
         ``ids`` and errors as `find` has them.
         """
-        wanted = Ids.of(ids_array(ids, self._ids))
-        there = np.zeros(len(wanted.hashes), np.bool_)
-        for segment in self.select(modality):
-            positions, rows = wanted.meet(segment.rows.ids)
-            there[positions[segment.keep()[rows]]] = True
-        return there
+        return _there(ids_array(ids, self._ids), self.select(modality))
+
+    def lost(self, name: str, ids: pa.ChunkedArray, modality: Modality) -> NDArray[np.bool_]:
+        """Of a batch that was appended under a name: True where no row has the id any more.
+
+        Parameters
+        ----------
+        name : str
+            As `Store.append` took it.
+        ids : Arrow column (n,)
+            Of all of the batch.
+        modality : {"image", "text"}
+
+        Returns
+        -------
+        bool (n,)
+
+        Notes
+        -----
+        Most rows are where they were written: other segments are searched for the rest alone,
+        and none if nothing was deleted from those that the batch went into.
+        """
+        parts = re.compile(f"{re.escape(name)}(-[0-9]{{6}})?")
+        own = [
+            segment
+            for segment in self.segments
+            if segment.entry.modality == modality
+            and any(parts.fullmatch(one) for one in segment.entry.names)
+        ]
+        untouched = not any(segment.deleted or segment.entry.stands_for for segment in own)
+        if untouched and sum(map(len, own)) == len(ids):
+            return np.zeros(len(ids), np.bool_)
+        wanted = ids_array(ids, self._ids)
+        gone = ~_there(wanted, own)
+        rest = wanted.filter(pa.array(gone))
+        gone[gone] = ~_there(rest, self.select(modality))
+        return gone
 
     def select(self, modality: Modality | None) -> list[Segment]:
         """Segments of a modality (None: of any) with rows left, in order of insertion.
@@ -241,3 +273,13 @@ class Snapshot:
     def failures(self) -> list[Failure]:
         """The whole ledger, in order of insertion."""
         return [failure for segment in self.segments for failure in segment.files.failures()]
+
+
+def _there(ids: pa.Array, segments: Sequence[Segment]) -> NDArray[np.bool_]:
+    """Bool (len(ids),), True where a row of the segments has the id and is not deleted."""
+    wanted = Ids.of(ids)
+    there = np.zeros(len(ids), np.bool_)
+    for segment in segments:
+        positions, rows = wanted.meet(segment.rows.ids)
+        there[positions[segment.keep()[rows]]] = True
+    return there

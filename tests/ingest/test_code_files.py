@@ -260,6 +260,17 @@ def test_rows_that_were_deleted_since_come_back(tmp_path, npy, monkeypatch, poli
     assert verify(store) == []
 
 
+def test_an_import_of_which_nothing_was_deleted_looks_at_no_rows(tmp_path, npy, monkeypatch):
+    monkeypatch.setattr("ssah_index.store.append.SEGMENT_BYTES", 8 * 6)
+    import_codes(npy, tmp_path / "s.ssah")
+    assert len(Store.open(tmp_path / "s.ssah").newest().segments) == 4
+    with monkeypatch.context() as patched:
+        patched.setattr("ssah_index.store.snapshot._there", lambda *_: 1 / 0)
+        assert import_codes(npy, tmp_path / "s.ssah").skipped == 20
+    Store.open(tmp_path / "s.ssah").delete([0, 19])
+    assert import_codes(npy, tmp_path / "s.ssah").restored == 2
+
+
 def test_a_row_that_another_took_the_place_of_does_not_come_back(tmp_path, npy):
     import_codes(npy, tmp_path / "s.ssah")
     store = Store.open(tmp_path / "s.ssah")

@@ -68,7 +68,8 @@ def _from_items(
     items: list[Any], what: str, expected: str, error: type[InputError]
 ) -> NDArray[np.int64]:
     for type_ in set(map(type, items)):
-        if not issubclass(type_, (int, np.integer)) or issubclass(type_, bool):
+        # A bool is an int, and to NumPy a timedelta is an integer.
+        if not issubclass(type_, (int, np.integer)) or issubclass(type_, (bool, np.timedelta64)):
             raise wrong_item(items, (type_,), what, expected, error)
     numbers = list(map(int, items))
     if numbers and (min(numbers) < LEAST or max(numbers) > GREATEST):

@@ -11,13 +11,15 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ssah_index.codes import check_modality
 from ssah_index.errors import RowsError, SpecError, StoreMissingError
 from ssah_index.ingest.code_files import CodeFile, read_code_file
 from ssah_index.ingest.files import hash_file
-from ssah_index.store import Policy, Snapshot, Store, check_policy
+from ssah_index.store import Policy, Store, check_policy
 from ssah_index.types import BitOrder, Modality, Progress, no_progress
 
 BATCH_ROWS = 1 << 20
@@ -107,7 +109,8 @@ def import_codes(
         name = f"import-{digest}-{number:06d}-{modality}"
         again = name in present
         if again:
-            piece, name = _deleted(piece, before, modality), f"{name}-{uuid.uuid4().hex[:8]}"
+            gone = before.lost(name, piece.rows.column("id"), modality)
+            piece, name = _chosen(piece, gone), f"{name}-{uuid.uuid4().hex[:8]}"
             skipped += min(BATCH_ROWS, n - start) - len(piece.codes)
         if len(piece.codes) or not again:
             report = store.append(
@@ -122,11 +125,8 @@ def import_codes(
     return ImportReport(written=written, skipped=skipped, replaced=replaced, restored=restored)
 
 
-def _deleted(piece: CodeFile, snapshot: Snapshot, modality: Modality) -> CodeFile:
-    """Of a piece that was imported before, the rows that are not there any more."""
-    gone = ~snapshot.has(piece.rows.column("id"), modality)
-    rows = piece.rows.filter(pa.array(gone))
-    return replace(piece, codes=piece.codes[gone], rows=rows)
+def _chosen(piece: CodeFile, rows: NDArray[np.bool_]) -> CodeFile:
+    return replace(piece, codes=piece.codes[rows], rows=piece.rows.filter(pa.array(rows)))
 
 
 def _open_or_create(path: str | os.PathLike[str], found: CodeFile) -> Store:

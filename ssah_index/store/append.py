@@ -154,7 +154,7 @@ def append(
     name = _check_name(name)
     newest = store.newest()
     if _is_there(newest, name):
-        return _left_out(store.pinned(newest), table, modality)
+        return _left_out(store.pinned(newest), name, table, modality)
     merge_columns(decode_columns(newest.columns), own_columns(table.schema))  # refuse it unwritten
     keep = _wanted(store, table, modality, on_duplicate)
     if not keep.all():
@@ -209,16 +209,15 @@ def _is_there(newest: Manifest, name: str) -> bool:
     return any(name in entry.names for entry in newest.segments)
 
 
-def _left_out(snapshot: Snapshot, table: pa.Table, modality: Modality) -> AppendReport:
+def _left_out(snapshot: Snapshot, name: str, table: pa.Table, modality: Modality) -> AppendReport:
     """The report on a batch whose name is there: of its rows, which were deleted since."""
-    there = snapshot.has(table.column("id"), modality)
-    present = int(there.sum())
+    deleted = int(snapshot.lost(name, table.column("id"), modality).sum())
     return AppendReport(
         generation=snapshot.generation,
         written=0,
-        skipped=present,
+        skipped=table.num_rows - deleted,
         replaced=0,
-        deleted=len(there) - present,
+        deleted=deleted,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ssah_index.codes import check_modality
-from ssah_index.codes.whole import shown
+from ssah_index.codes.whole import is_arrow, shown
 from ssah_index.errors import RowsError
 from ssah_index.store.column_types import common_type, conform, holds, stored_type
 from ssah_index.store.format import IdKind
@@ -165,14 +165,20 @@ def _as_column(name: str, values: Any) -> Any:
             "a list or an array of one axis, one value a row",
             "Put a single value into a list.",
         )
+    objects = isinstance(values, (list, tuple)) or getattr(values, "dtype", None) == np.object_
+    if name == "id" and objects and np.bool_ in set(map(type, values)):
+        raise RowsError("column 'id' has NumPy bools", "ids", _REMEDY)  # 1 and 0 to Arrow
     if isinstance(values, np.ndarray):
         # Arrow knows the byte order of this machine alone.
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
-    if name == "id" and isinstance(values, (list, tuple)):
-        kinds = set(map(type, values)) - {type(None)}
-        if len(kinds) > 1 and kinds & {bool, np.bool_}:  # Arrow would take True for 1
-            raise RowsError("column 'id' has bools", "ids of one type", _REMEDY)
-    return values
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    try:
+        return values if is_arrow(values) else pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise RowsError(
+            f"the values of column {name!r} make no table ({error})",
+            "values of one type that Arrow has",
+            "Convert the column.",
+        ) from error
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, ids: IdKind) -> pa.ChunkedArray:

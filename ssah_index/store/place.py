@@ -127,7 +127,13 @@ class Place(Protocol):
         """
 
     def adopt(self) -> None:
-        """Remember which store is here now."""
+        """Remember which store is here now.
+
+        Raises
+        ------
+        StoreError
+            If that cannot be read, for another reason than that there is none.
+        """
 
     def confirm(self) -> None:
         """Check that it still is: by one small read, before anything of it is changed.
@@ -153,8 +159,18 @@ class Owned:
         raise NotImplementedError
 
     def adopt(self) -> None:
-        with contextlib.suppress(OSError):  # whoever reads it next says what is wrong
+        try:
             self.identity = self.read(FORMAT)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # there is no store, or not yet
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(
+                f"{self} cannot be opened: {error.strerror or error}",
+                "a folder that holds a store",
+                "Correct the path, or look at what lies there.",
+            ) from error
 
     def confirm(self) -> None:
         if self.identity is None:
@@ -163,7 +179,7 @@ class Owned:
             there = self.read(FORMAT)
         except (FileNotFoundError, NotADirectoryError):
             raise StoreMissingError(
-                f"{self} was removed since it was opened",
+                f"{self} was removed, or moved away, since it was opened",
                 "the store that was opened",
                 "Restore it from a copy, or make a new one and open that.",
             ) from None

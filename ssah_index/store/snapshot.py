@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -147,13 +148,43 @@ class Snapshot:
 
         ``ids`` and errors as `find` has them.
         """
-        wanted = Ids.of(ids_array(ids, self._ids))
-        located = np.full(len(wanted.hashes), -1, np.int64)
-        for segment in self.select(modality):
-            positions, rows = wanted.meet(segment.rows.ids)
-            live = segment.keep()[rows]
-            located[positions[live]] = segment.first_row + rows[live]
-        return located
+        return _locate(ids_array(ids, self._ids), self.select(modality))
+
+    def lost(self, name: str, ids: pa.ChunkedArray, modality: Modality) -> NDArray[np.bool_]:
+        """Of a batch that was appended under a name: True where no row has the id any more.
+
+        Parameters
+        ----------
+        name : str
+            As `Store.append` took it.
+        ids : Arrow column (n,)
+            Of all of the batch.
+        modality : {"image", "text"}
+
+        Returns
+        -------
+        bool (n,)
+
+        Notes
+        -----
+        Most rows are where they were written: other segments are searched for the rest alone,
+        and none if nothing was deleted from those that the batch went into.
+        """
+        parts = re.compile(f"{re.escape(name)}(-[0-9]{{6}})?")
+        own = [
+            segment
+            for segment in self.segments
+            if segment.entry.modality == modality
+            and any(parts.fullmatch(one) for one in segment.entry.names)
+        ]
+        untouched = not any(segment.deleted or segment.entry.stands_for for segment in own)
+        if untouched and sum(map(len, own)) == len(ids):
+            return np.zeros(len(ids), np.bool_)
+        wanted = ids_array(ids, self._ids)
+        gone = _locate(wanted, own) < 0
+        rest = wanted.filter(pa.array(gone))
+        gone[gone] = _locate(rest, self.select(modality)) < 0
+        return gone
 
     def select(self, modality: Modality | None) -> list[Segment]:
         """Segments of a modality (None: of any) with rows left, in order of insertion.
@@ -278,3 +309,14 @@ class Snapshot:
         return standing_failures(
             record for segment in self.segments for record in segment.files.failures()
         )
+
+
+def _locate(ids: pa.Array, segments: Sequence[Segment]) -> NDArray[np.int64]:
+    """Int64 (len(ids),): the row of the snapshot that has the id and is not deleted, or -1."""
+    wanted = Ids.of(ids)
+    located = np.full(len(ids), -1, np.int64)
+    for segment in segments:
+        positions, rows = wanted.meet(segment.rows.ids)
+        live = segment.keep()[rows]
+        located[positions[live]] = segment.first_row + rows[live]
+    return located

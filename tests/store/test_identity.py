@@ -83,7 +83,7 @@ def test_a_refresh_does_not_change_to_another_store(tmp_path):
     searcher = ssah_index.open(path)
     before = searcher.search(np.zeros(8, np.uint8), k=5).ids.tolist()
     shutil.rmtree(path)
-    with pytest.raises(StoreMissingError, match="removed since it was opened"):
+    with pytest.raises(StoreMissingError, match="moved away, since it was opened"):
         searcher.refresh()
     append(Store.create(path, bits=64), "b", codes(5))
     with pytest.raises(StoreReplacedError):
@@ -124,7 +124,7 @@ def test_the_encoder_of_another_store_is_not_loaded(tmp_path):
 def test_a_store_that_was_moved_away_is_missing(tmp_path):
     old = Store.create(tmp_path / "s.ssah", bits=64)
     (tmp_path / "s.ssah").rename(tmp_path / "t.ssah")
-    with pytest.raises(StoreMissingError, match="removed since it was opened"):
+    with pytest.raises(StoreMissingError, match="moved away, since it was opened"):
         old.append(codes(1), {"id": ["x"]})
     with pytest.raises(StoreMissingError):
         stage_segment(
@@ -173,6 +173,20 @@ def test_a_working_folder_that_is_gone_is_told(tmp_path, monkeypatch):
     (tmp_path / "gone").rmdir()
     with pytest.raises(StoreMissingError, match="working folder that is gone"):
         Store.open("s.ssah")
+
+
+def test_a_path_that_cannot_be_one_is_told(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "s" / "format.json").mkdir(parents=True)
+    for path in (
+        tmp_path / ("x" * 300),
+        tmp_path / "loop",
+        tmp_path / "s",
+        tmp_path / "file" / "x",
+    ):
+        with pytest.raises(StoreError):
+            Store.open(path)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from click.testing import CliRunner
 
+from ssah_index.cli.delete import command as delete
 from ssah_index.errors import InputError, QueryError, RowsError
 from ssah_index.store import Store
 from ssah_index.store.ids import parse_ids, read_ids
-from tests.conftest import random_codes, run_cli
+from tests.conftest import random_codes
 from tests.store.test_kills import visible
 
 BIG = 2**53
@@ -47,7 +49,8 @@ NO_NUMBERS = [
     pa.array([2], pa.date32()),
     pa.table({"id": [2]}), pd.DataFrame({"id": [2]}), pd.Series([2.0]), pd.Series([2, None]),
     pd.Series([2, "a"], dtype=object), "2", {2: 7}, 2.5, None, object(), [[2]], [(2,)],
-    np.float64(2), np.array(2.0), pa.scalar(2.5),
+    np.float64(2), np.array(2.0), pa.scalar(2.5), [np.timedelta64(2, "s")],
+    [1, np.True_], np.array([np.True_, 1], object), np.timedelta64(2, "s"),
 ]  # fmt: skip
 
 
@@ -234,14 +237,30 @@ def strange(tmp_path):
     return store
 
 
+def pipe(store, content, *words):
+    told = CliRunner().invoke(delete, [str(store.path), *words], input=content.encode())
+    assert told.exit_code == 0, told.exception
+    return told
+
+
+def test_a_faulty_pipe_deletes_nothing(strange):
+    before = strange.newest()
+    for content in (b"a\r\nb\r\n", b"two\n\xff", b"\xef\xbb\xbfa"):
+        told = CliRunner().invoke(delete, [str(strange.path)], input=content)
+        assert isinstance(told.exception, InputError)
+        assert "standard input" in str(told.exception)
+    assert pipe(strange, "").output.startswith('{\n  "deleted": 0')
+    assert strange.newest() == before
+
+
 def test_a_line_of_a_pipe_is_one_id(strange):
     lines = [name for name in STRANGE if "\n" not in name]
-    run_cli("delete", strange.path, stdin="\n".join(lines))
+    pipe(strange, "\n".join(lines))
     assert set(visible(strange)) == {"two\nlines", *PARTS}
 
 
 def test_ids_that_end_in_nul_may_hold_anything(strange):
-    run_cli("delete", strange.path, "-0", stdin="".join(f"{name}\0" for name in STRANGE))
+    pipe(strange, "".join(f"{name}\0" for name in STRANGE), "-0")
     assert set(visible(strange)) == set(PARTS)
 
 

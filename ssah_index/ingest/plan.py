@@ -43,7 +43,7 @@ class Plan:
     changed: dict[Modality, NDArray[np.bool_]]
     """The same for items with a row that was made of something else."""
     again: NDArray[np.bool_]
-    """The same for images whose row lacks but the text: that is new, or failed before."""
+    """The same for images whose row lacks nothing but the text."""
     changed_ids: list[str] = field(default_factory=list)
     """Ids of changed items in order of the source, those with two changed rows twice."""
     there: int = 0
@@ -187,20 +187,25 @@ class _Comparison:
     ) -> NDArray[np.bool_]:
         """Decide about images whose rows have other texts beside them, but are the same else.
 
-        A text without a row is new or failed before, and the image's row gets it; a text that
-        cannot be read now leaves the image's row as it is. Of the others True is returned.
+        A text that is new, or could not be read when the image was built, comes to the image's
+        row; one that cannot be read now leaves it as it is. Of the others True is returned.
         """
         stored = snapshot.take(located, ["text"]).column("text").to_pylist()
         before = [replace(item, text=text) for item, text in zip(items, stored, strict=True)]
         same = self._same(snapshot, before, located, "image")
-        known = [self._alone or self._recorded.has("text", item.id) for item in items]
-        new = same & self._plan.new["text"][positions] & np.array(known)
+        come = np.array(
+            [
+                item.text is not None and (self._alone or self._recorded.has("text", item.id))
+                for item in items
+            ]
+        )
+        come &= same & ~self._plan.changed["text"][positions]
         gone = same & np.array(
             [item.text is None and item.id in self._unread_texts for item in items]
         )
-        self._plan.again[positions[new]] = True
+        self._plan.again[positions[come]] = True
         self._plan.there += int(gone.sum())
-        differs: NDArray[np.bool_] = ~(new | gone)
+        differs: NDArray[np.bool_] = ~(come | gone)
         return differs
 
     def _same(

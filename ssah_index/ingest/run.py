@@ -158,11 +158,7 @@ class Run:
         )
 
     def _encode_again(self) -> None:
-        """Put images in the place of their rows, to which texts have come.
-
-        That is before the texts get rows: if the run is cut off, the next one must not take
-        them for changes.
-        """
+        """Put images with their texts in the place of rows that lack them."""
         if self._plan.again.any():
             self._policy = "replace"
             self._encode_all({"image": self._plan.again})

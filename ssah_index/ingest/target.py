@@ -95,12 +95,19 @@ def check_target(store: Store, encoder: Encoder) -> None:
             "string ids, as items have",
             "Append codes and rows with Store.append, or ssah-index import.",
         )
-    if (store.format.encoder, store.format.bits) != (encoder.fingerprint, encoder.bits):
+    if store.format.encoder != encoder.fingerprint:
         raise EncoderError(
             f"{store.place} was begun with encoder {store.format.encoder}, this one is "
             f"{encoder.fingerprint}",
             "the same encoder",
             "Use that encoder, or build into another path.",
+        )
+    if store.format.bits != encoder.bits:
+        raise EncoderError(
+            f"{store.place} has codes of {store.format.bits} bits, encoder "
+            f"{encoder.fingerprint} makes {encoder.bits}",
+            "codes of one width",
+            "Use the encoder inside the store, or build into another path.",
         )
 
 

@@ -227,7 +227,7 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
         raise
     except (TypeError, ValueError, OSError) as error:  # no path at all, NUL in it, too long
         raise StoreError(
-            f"there can be no store at {path!r:.200} ({str(error):.200})",
+            f"there can be no store at {path!r:.200} ({error!s:.200})",
             "a path, as str or pathlib.Path, or a URL",
             "Correct it.",
         ) from error

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from ssah_index.cli.faults import EXIT_CODES
@@ -41,7 +42,7 @@ def place(tmp_path_factory):
     store.tag("tagged")
     Store.create(folder / "bare.ssah", bits=8)
     (folder / "file").write_bytes(b"\xff\xfe text")
-    (folder / "codes.npy").write_bytes(b"")
+    np.save(folder / "codes.npy", random_codes(2, 3, 64))
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("link")
     for name in COMMANDS:

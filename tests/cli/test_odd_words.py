@@ -25,7 +25,7 @@ NUMBERS = [
 ]  # fmt: skip
 PATHS = [
     "", ".", "/", "/dev/null", "/dev/full", "no", "no/such/place", "file", "file/below", "empty",
-    "a" * 300, "a" * 5000, "foo://x", "file:///no", "\udcff", "\u202ex", "{}", "%s", "-",
+    "a" * 300, "a" * 5000, "foo://x", "file:///no", "\u202ex", "{}", "%s", "-",
     "link", "x\n", "~", "*", "codes.npy",
 ]  # fmt: skip
 TEXTS = ["", " ", "x", "\u2028", "\x1b[31m", "0" * 16, "f" * 9999, "0x00", "[/red]", "-k"]

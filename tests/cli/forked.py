@@ -21,6 +21,7 @@ CLOSED = "closed"
 FULL = "/dev/full"
 NOWHERE = "/dev/null"
 MOST_S = 60
+NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,15 @@ def run(
     stdout: str | None = None,
     stderr: str | None = None,
     encoding: str = "utf-8",
+    root: bool = True,
 ) -> Ended:
-    """Run a command; streams are `CLOSED`, a path, or kept (stdin: given) when left out."""
+    """Run a command; streams are `CLOSED`, a path, or kept (stdin: given) when left out.
+
+    Without ``root``, the root user becomes nobody, so that permissions bind.
+    """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, name) for name in ("in", "out", "err")]
+        Path(folder).chmod(0o777)
         if isinstance(stdin, bytes):
             paths[0].write_bytes(stdin)
         chosen = [stdin if isinstance(stdin, str) else None, stdout, stderr]
@@ -53,6 +59,8 @@ def run(
         if not child:
             code = 99
             try:
+                if not root and os.getuid() == 0:
+                    os.setuid(NOBODY)
                 code = _child([str(word) for word in words], places, encoding)
             finally:
                 os._exit(code)

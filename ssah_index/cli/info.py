@@ -34,17 +34,12 @@ def command(store: str, failures: bool) -> None:
         "segments": len(snapshot.segments),
         "indexes": [
             {
-                "kind": index.entry.kind,
-                "modality": index.entry.modality,
+                **index.describe(),
                 "rows": sum(
                     s.entry.rows
                     for s in snapshot.segments
                     if s.entry.folder in index.entry.segments
                 ),
-                "tables": index.about["shape"]["m"],
-                "key_bits": index.about["shape"]["b"],
-                "bytes": sum(index.entry.sizes.values()),
-                **index.about.get("facts", {}),
             }
             for index in snapshot.indexes
         ],

@@ -13,7 +13,7 @@ from ssah_index.errors import CorruptError
 from ssah_index.index.flat import FlatIndex
 from ssah_index.kernels import Extent, merge
 from ssah_index.kernels.scan import too_many
-from ssah_index.store import IndexFiles, Segment, Snapshot
+from ssah_index.store import Fields, IndexEntry, IndexFiles, Segment, Snapshot, leave_aside
 from ssah_index.types import Hits, Index, Modality, SearchSpec, Words
 
 MIH = "mih"
@@ -27,9 +27,10 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
     covered: set[str] = set()
     for files in snapshot.indexes:
         entry = files.entry
-        if entry.kind != MIH or modality not in (None, entry.modality):
+        if modality not in (None, entry.modality) or covered & set(entry.segments):
             continue
-        if covered & set(entry.segments) or not set(entry.segments) <= segments.keys():
+        if fault := _fault(entry, segments):
+            leave_aside(f"{entry.folder} {fault}")
             continue
         parts.append(Stored(files, [segments[folder] for folder in entry.segments]))
         covered.update(entry.segments)
@@ -37,6 +38,44 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
     if rest or not parts:
         parts.append(FlatIndex.over(rest))
     return parts[0] if len(parts) == 1 else _Several(parts)
+
+
+def _fault(entry: IndexEntry, segments: Mapping[str, Segment]) -> str:
+    """Why an index cannot be used with the segments of a snapshot, by folder; "" if it can."""
+    if entry.kind != MIH:
+        return f"is of kind {entry.kind!r}, which this release does not read"
+    if not set(entry.segments) <= segments.keys():
+        return "covers segments that are not there"
+    own = [segments[folder] for folder in entry.segments]
+    rows = [segment.first_row for segment in own]
+    if rows != sorted(rows) or len(set(entry.segments)) < len(own):
+        return "covers its segments in another order"
+    if {segment.entry.modality for segment in own} - {entry.modality}:
+        return f"covers other segments than those of {entry.modality}s"
+    return ""
+
+
+def whole_arrays(files: IndexFiles, patient: bool = True) -> Mapping[str, NDArray[Any]] | None:
+    """The arrays of an index, compared with their hashes and fit to be searched.
+
+    Parameters
+    ----------
+    files : IndexFiles
+    patient : bool
+        See `IndexFiles.arrays`.
+
+    Raises
+    ------
+    CorruptError
+        If they are not.
+    """
+    return files.arrays(patient, _check)
+
+
+def _check(arrays: Mapping[str, NDArray[Any]], shape: Fields) -> None:
+    from ssah_index.index.mih_check import check_arrays
+
+    check_arrays(arrays, shape)
 
 
 class Stored:
@@ -62,25 +101,29 @@ class Stored:
         """What answers; see `IndexFiles.arrays`."""
         if self._engine is None:
             try:
-                arrays = self._files.arrays(patient)
+                arrays = whole_arrays(self._files, patient)
+                if arrays is None:
+                    return self._scan
+                self._engine = _mih(arrays, self._files.about.shape, self._segments)
             except CorruptError as error:
                 logger.warning("searches scan: %s", error)
                 self._engine = self._scan
-            else:
-                if arrays is None:
-                    return self._scan
-                self._engine = _mih(arrays, self._files.about["shape"], self._segments)
         return self._engine
 
 
-def _mih(
-    arrays: Mapping[str, NDArray[Any]], shape: Mapping[str, Any], segments: Sequence[Segment]
-) -> Index:
+def _mih(arrays: Mapping[str, NDArray[Any]], shape: Fields, segments: Sequence[Segment]) -> Index:
     from ssah_index.index.mih import MihIndex
-    from ssah_index.index.mih_plan import MihPlan
+    from ssah_index.index.mih_check import REBUILD, read_plan
 
-    plan = MihPlan(**{**shape, "order": tuple(shape["order"])})
-    return MihIndex(arrays, plan, extents_of(segments))
+    plan, extents = read_plan(shape), extents_of(segments)
+    n, width = sum(map(len, segments)), {8 * segment.codes.shape[1] for segment in segments}
+    if plan.n != n or width != {plan.bits}:
+        raise CorruptError(
+            f"{shape.where} is of {plan.n} codes of {plan.bits} bits",
+            f"the {n} codes that it covers",
+            REBUILD,
+        )
+    return MihIndex(arrays, plan, extents)
 
 
 def extents_of(segments: Sequence[Segment]) -> list[Extent]:

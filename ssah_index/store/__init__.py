@@ -6,10 +6,11 @@ from ssah_index.store.columns import items_table, parse_ids
 from ssah_index.store.compact import CompactReport, compact
 from ssah_index.store.drafts import IndexDraft, IndexWork
 from ssah_index.store.duplicates import Policy, refuse
+from ssah_index.store.fields import Fields
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
 from ssah_index.store.indexes import IndexFiles
-from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry, leave_aside
 from ssah_index.store.repair import RepairReport, repair
 from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
@@ -23,6 +24,7 @@ __all__ = [
     "Committed",
     "CompactReport",
     "Damage",
+    "Fields",
     "IdKind",
     "IndexDraft",
     "IndexEntry",
@@ -38,6 +40,7 @@ __all__ = [
     "collect",
     "compact",
     "items_table",
+    "leave_aside",
     "parse_ids",
     "refuse",
     "repair",

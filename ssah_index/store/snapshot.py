@@ -66,7 +66,7 @@ class Snapshot:
         first_row = 0
         for entry in manifest.segments:
             gone = manifest.deletions.get(entry.folder)
-            deleted = BitMap() if gone is None else read_deletions(place, gone)
+            deleted = BitMap() if gone is None else read_deletions(place, gone, entry.rows)
             self.segments.append(Segment(open_files(entry), first_row, deleted))
             first_row += entry.rows
         self.indexes: list[IndexFiles] = []

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from ssah_index.errors import CodeError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
-from ssah_index.store.manifest import SegmentEntry
+from ssah_index.store.manifest import LEDGER, SUMMARY, SegmentEntry
 from ssah_index.store.place import Place
 from ssah_index.store.rows import write_rows
-from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY
+from ssah_index.store.segment import SEGMENTS
 from ssah_index.store.shard import write_codes
 from ssah_index.types import Codes, Failure, Modality
 

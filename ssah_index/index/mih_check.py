@@ -6,7 +6,8 @@ is checked field by field, then the arrays against the plan, each once, from fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from ssah_index.codes.check import MAX_BITS, MIN_BITS
 from ssah_index.errors import CorruptError
 from ssah_index.index.mih_plan import MOST_KEY, MOST_ROWS, MihPlan
+from ssah_index.kernels import Extent, entries, proof
 from ssah_index.kernels.entries import COMPACT_BITS, REPEATED
 from ssah_index.store import Fields
 
 CHUNK = 1 << 18
 """Values that are looked at together: they stay in the cache."""
+CHUNK_CODES = 1 << 15
+"""Codes that are permuted together."""
 REBUILD = "Build it anew with: ssah-index index STORE --rebuild"
 
 
@@ -105,6 +109,49 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], shape: Fields) -> None:
         single = _count_single(refs, plan.n, len(lists) - 1)
         whole = (single, distinct) == (plan.n - len(rows), single + len(lists) - 1)
         _require(whole, shape, f"references of table {table} are out of range, or not all there")
+
+
+def prove(arrays: Mapping[str, NDArray[Any]], plan: MihPlan, extents: Sequence[Extent]) -> bool:
+    """Whether every table of an index has all codes of the extents, each in its bucket and with
+    its row, and nothing else: then its answers are those of a scan, whoever made it.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        That `check_arrays` has passed.
+    plan : MihPlan
+    extents : sequence of Extent
+
+    Notes
+    -----
+    Reads all of the index and all codes, 10 to 20 ns for each entry of a table on one core.
+    """
+    salt = np.uint64(secrets.randbits(64))
+    lut, expected, first = plan.lut(), 0, 0
+    for extent in extents:
+        for i in range(0, len(extent.words), CHUNK_CODES):
+            codes = extent.words[i : i + CHUNK_CODES]
+            permuted = np.empty(codes.size, np.uint64)
+            entries.permute(codes.reshape(-1), lut, plan.words, permuted)
+            expected += int(proof.sum_codes(permuted, plan.words, first, salt))
+            first += len(codes)
+    distinct = len(arrays["refs"]) // plan.m
+    lists = arrays["lists"], arrays["list_rows"]
+    for table in range(plan.m):
+        start = table * (plan.buckets + 1)
+        here = slice(table * distinct, (table + 1) * distinct)
+        body = arrays["body"][here.start * plan.words : here.stop * plan.words]
+        tails = arrays["tails"][here] if plan.compact else arrays["tails"]
+        total = proof.sum_entries(plan.compact)(
+            (plan.words, table * plan.b, plan.b),
+            arrays["offsets"][start : start + plan.buckets + 1],
+            (body, tails, arrays["refs"][here]),
+            lists,
+            salt,
+        )
+        if int(total) != expected % (1 << 64):
+            return False
+    return True
 
 
 def _flag(shape: Fields) -> bool:

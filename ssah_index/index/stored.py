@@ -29,7 +29,7 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
         entry = files.entry
         if modality not in (None, entry.modality) or covered & set(entry.segments):
             continue
-        if fault := _fault(entry, segments):
+        if fault := fault_of(entry, segments):
             leave_aside(f"{entry.folder} {fault}")
             continue
         parts.append(Stored(files, [segments[folder] for folder in entry.segments]))
@@ -40,7 +40,7 @@ def open_index(snapshot: Snapshot, modality: Modality | None) -> Index:
     return parts[0] if len(parts) == 1 else _Several(parts)
 
 
-def _fault(entry: IndexEntry, segments: Mapping[str, Segment]) -> str:
+def fault_of(entry: IndexEntry, segments: Mapping[str, Segment]) -> str:
     """Why an index cannot be used with the segments of a snapshot, by folder; "" if it can."""
     if entry.kind != MIH:
         return f"is of kind {entry.kind!r}, which this release does not read"
@@ -104,22 +104,30 @@ class Stored:
                 arrays = whole_arrays(self._files, patient)
                 if arrays is None:
                     return self._scan
-                self._engine = _mih(arrays, self._files.about.shape, self._segments)
+                self._engine = _mih(arrays, self._files, self._segments)
             except CorruptError as error:
                 logger.warning("searches scan: %s", error)
                 self._engine = self._scan
         return self._engine
 
 
-def _mih(arrays: Mapping[str, NDArray[Any]], shape: Fields, segments: Sequence[Segment]) -> Index:
-    from ssah_index.index.mih import MihIndex
-    from ssah_index.index.mih_check import REBUILD, read_plan
+def _mih(
+    arrays: Mapping[str, NDArray[Any]], files: IndexFiles, segments: Sequence[Segment]
+) -> Index:
+    """The engine of arrays that are fit to be searched, if they belong to the segments.
 
-    plan, extents = read_plan(shape), extents_of(segments)
+    A small index is compared with the codes, which takes milliseconds; of a large one, only its
+    numbers are: `verify_indexes` reads all of it.
+    """
+    from ssah_index.index.mih import MihIndex
+    from ssah_index.index.mih_check import REBUILD, prove, read_plan
+
+    shape, extents = files.about.shape, extents_of(segments)
+    plan = read_plan(shape)
     n, width = sum(map(len, segments)), {8 * segment.codes.shape[1] for segment in segments}
-    if plan.n != n or width != {plan.bits}:
+    if plan.n != n or width != {plan.bits} or (files.quick and not prove(arrays, plan, extents)):
         raise CorruptError(
-            f"{shape.where} is of {plan.n} codes of {plan.bits} bits",
+            f"{shape.where}: it was made of other codes",
             f"the {n} codes that it covers",
             REBUILD,
         )

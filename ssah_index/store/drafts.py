@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from ssah_index.errors import ConflictError
 from ssah_index.store.files import Seal, make_folder, sync, sync_tree, write_file, writing
-from ssah_index.store.indexes import ABOUT, INDEXES
-from ssah_index.store.manifest import IndexEntry
+from ssah_index.store.indexes import INDEXES
+from ssah_index.store.manifest import ABOUT, IndexEntry
 from ssah_index.store.place import READ_BYTES, Place
 from ssah_index.store.shard import METADATA, SHARD, shard_end, shard_metadata
 from ssah_index.types import Modality

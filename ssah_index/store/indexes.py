@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from ssah_index.errors import CorruptError
 from ssah_index.store.fields import MOST, Fields, decode
 from ssah_index.store.files import Seal, seal_file
-from ssah_index.store.manifest import IndexEntry
+from ssah_index.store.manifest import ABOUT, IndexEntry
 from ssah_index.store.names import plain_name
 from ssah_index.store.place import RESTORE, Place
 from ssah_index.store.shard import METADATA, SHARD, read_codes
 
 INDEXES = "indexes"
-ABOUT = "index.json"
 QUICK_BYTES = 16 << 20
 """What is compared within milliseconds, so that nobody need wait for it twice."""
 
@@ -114,6 +113,11 @@ class IndexFiles:
             seals={f"{self._below}/{name}": seal for name, seal in seals.items()},
         )
 
+    @property
+    def quick(self) -> bool:
+        """Whether all of it is read within milliseconds."""
+        return sum(self.entry.sizes.values()) <= QUICK_BYTES
+
     def describe(self) -> dict[str, Any]:
         """What `info` shows of it, whatever its kind; ``fault`` if it cannot be used."""
         own: dict[str, Any] = {"kind": self.entry.kind, "modality": self.entry.modality}
@@ -145,7 +149,7 @@ class IndexFiles:
         CorruptError
             If one is missing or altered, or the check says so.
         """
-        quick = sum(self.entry.sizes.values()) <= QUICK_BYTES
+        quick = self.quick
         with self._lock:
             pid, checked, found = self._comparing or (0, no_check, Future())
             # A forked child has no such thread.

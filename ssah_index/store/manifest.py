@@ -29,6 +29,7 @@ from ssah_index.types import MODALITIES, Modality
 logger = logging.getLogger(__name__)
 
 FOLDER = "manifests"
+ABOUT = "index.json"
 SUMMARY = "segment.json"
 LEDGER = "failed.parquet"
 MOST_ROWS = 1 << 32
@@ -272,6 +273,8 @@ def _indexes(held: Fields) -> tuple[IndexEntry, ...]:
                 sizes=own.sizes("sizes"),
                 xxh3=own.text("xxh3"),
             )
+            if ABOUT not in entry.sizes:
+                raise own.wrong("sizes", f"among others of {ABOUT}")
         except StoreError as error:
             leave_aside(str(error))
         else:

@@ -173,7 +173,7 @@ def _whole_indexes(base: Manifest, plan: _Plan, broken: set[str]) -> tuple[Index
         entry
         for entry in base.indexes
         if set(entry.segments) <= kept
-        and not any(f"{INDEXES}/{entry.folder}/{path}" in broken for path in entry.sizes)
+        and not any(file.startswith(f"{INDEXES}/{entry.folder}/") for file in broken)
     )
 
 

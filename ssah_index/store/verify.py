@@ -12,8 +12,9 @@ from ssah_index.errors import CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry, read_deletions
 from ssah_index.store.faults import find_faults
 from ssah_index.store.files import Seal
-from ssah_index.store.indexes import ABOUT, INDEXES, IndexFiles
+from ssah_index.store.indexes import INDEXES, IndexFiles
 from ssah_index.store.manifest import (
+    ABOUT,
     SUMMARY,
     IndexEntry,
     SegmentEntry,

@@ -100,9 +100,9 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], shape: Fields) -> None:
     for table in range(plan.m):
         start = table * (plan.buckets + 1)
         borders = arrays["offsets"][start : start + plan.buckets + 1]
-        _require(_ascends(borders, distinct), shape, f"offsets of table {table} are out of order")
+        _require(ascends(borders, distinct), shape, f"offsets of table {table} are out of order")
     lists, rows = arrays["lists"], arrays["list_rows"]
-    _require(len(lists) > 0 and _ascends(lists, len(rows)), shape, "lists are out of order")
+    _require(len(lists) > 0 and ascends(lists, len(rows)), shape, "lists are out of order")
     _require(_lists_ascend(lists, rows, plan.n), shape, "rows of lists are out of order")
     for table in range(plan.m):
         refs = arrays["refs"][table * distinct : (table + 1) * distinct]
@@ -166,7 +166,7 @@ def _require(holds: bool, shape: Fields, fault: str) -> None:
         raise CorruptError(f"{shape.where}: {fault}", "an index as it was built", REBUILD)
 
 
-def _ascends(borders: NDArray[np.uint32], total: int) -> bool:
+def ascends(borders: NDArray[np.uint32], total: int) -> bool:
     """Whether borders lead from 0 to a total, never back."""
     if borders[0] != 0 or borders[-1] != total:
         return False

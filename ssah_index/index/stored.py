@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,18 @@ from ssah_index.errors import CorruptError
 from ssah_index.index.flat import FlatIndex
 from ssah_index.kernels import Extent, merge
 from ssah_index.kernels.scan import too_many
-from ssah_index.store import Fields, IndexEntry, IndexFiles, Segment, Snapshot, leave_aside
+from ssah_index.store import (
+    ABOUT,
+    INDEXES,
+    Damage,
+    Fields,
+    IndexEntry,
+    IndexFiles,
+    Segment,
+    Snapshot,
+    Store,
+    leave_aside,
+)
 from ssah_index.types import Hits, Index, Modality, SearchSpec, Words
 
 MIH = "mih"
@@ -132,6 +143,32 @@ def _mih(
             REBUILD,
         )
     return MihIndex(arrays, plan, extents)
+
+
+def verify_indexes(store: Store) -> Iterator[Damage]:
+    """Compare all of each index that is in use with the codes that it covers.
+
+    `verify` compares files with hashes that anybody can make anew; an index that leaves out codes
+    answers without them. Reads all of each index, and all codes.
+    """
+    from ssah_index.index.mih_check import prove, read_plan
+
+    snapshot = store.snapshot()
+    segments = {segment.entry.folder: segment for segment in snapshot.segments}
+    for files in snapshot.indexes:
+        entry = files.entry
+        fault = fault_of(entry, segments)
+        if not fault:
+            try:
+                arrays = whole_arrays(files) or {}
+                own = [segments[folder] for folder in entry.segments]
+                _mih(arrays, files, own)
+                if not prove(arrays, read_plan(files.about.shape), extents_of(own)):
+                    fault = "does not have the codes that it covers"
+            except CorruptError as error:
+                fault = error.fault
+        if fault:
+            yield Damage(file=f"{INDEXES}/{entry.folder}/{ABOUT}", fault=fault)
 
 
 def extents_of(segments: Sequence[Segment]) -> list[Extent]:

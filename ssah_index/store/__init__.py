@@ -9,8 +9,8 @@ from ssah_index.store.duplicates import Policy, refuse
 from ssah_index.store.fields import Fields
 from ssah_index.store.files import writing
 from ssah_index.store.format import IdKind
-from ssah_index.store.indexes import IndexFiles
-from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry, leave_aside
+from ssah_index.store.indexes import INDEXES, IndexFiles
+from ssah_index.store.manifest import ABOUT, IndexEntry, Manifest, SegmentEntry, leave_aside
 from ssah_index.store.repair import RepairReport, repair
 from ssah_index.store.segment import Segment
 from ssah_index.store.snapshot import Snapshot
@@ -19,6 +19,8 @@ from ssah_index.store.store import Store
 from ssah_index.store.verify import Damage, verify
 
 __all__ = [
+    "ABOUT",
+    "INDEXES",
     "AppendReport",
     "CollectReport",
     "Committed",

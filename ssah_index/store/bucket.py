@@ -23,6 +23,7 @@ from obstore.store import from_url
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError, WriteFailedError
 from ssah_index.store.files import Seal, make_folder, seal_file, writing
 from ssah_index.store.format import FORMAT
+from ssah_index.store.names import check_path
 from ssah_index.store.place import READ_BYTES, RESTORE, Facts
 
 RANGE_BYTES = 8 << 20
@@ -99,7 +100,7 @@ class Bucket:
         for name, seal in seals.items():
             if name in self._checked:
                 continue
-            path = self.root / name
+            path = self.root / check_path(self, name)
             with writing(self.root):
                 make_folder(path.parent)
                 if not (path.is_file() and seal_file(path) == seal):
@@ -127,13 +128,14 @@ class Bucket:
             temporary.unlink(missing_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
-        names = list(names)
+        names = [check_path(self, name) for name in names]
         with _told(str(self), WriteFailedError):
             obstore.delete(self._remote, names)
         for name in names:
             (self.root / name).unlink(missing_ok=True)
 
     def remove_folder(self, name: str) -> None:
+        check_path(self, name)
         with _told(f"{self}/{name}", WriteFailedError):
             for listed in obstore.list(self._remote, name):
                 obstore.delete(self._remote, [meta["path"] for meta in listed])
@@ -141,6 +143,7 @@ class Bucket:
 
     def move(self, names: Iterable[str], folder: str) -> None:
         for name in names:
+            check_path(self, name)
             with _told(f"{self}/{name}", WriteFailedError), contextlib.suppress(FileNotFoundError):
                 obstore.rename(self._remote, name, f"{folder}/{name}")
             (self.root / name).unlink(missing_ok=True)

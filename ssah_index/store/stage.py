@@ -16,9 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssah_index.errors import CodeError, SsahError
+from ssah_index.errors import CodeError, SpecError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
 from ssah_index.store.manifest import LEDGER, SUMMARY, SegmentEntry
+from ssah_index.store.names import plain_name
 from ssah_index.store.place import Place
 from ssah_index.store.rows import write_rows
 from ssah_index.store.segment import SEGMENTS
@@ -70,6 +71,8 @@ def stage_segment(
     ------
     CodeError
         If there is not one code a row.
+    SpecError
+        If no folder can have the name.
     WriteFailedError
         If the disk is full or cannot be written.
     """
@@ -78,6 +81,12 @@ def stage_segment(
             f"{len(codes)} codes for {table.num_rows} rows",
             "one code a row, failed items left out",
             "Correct the encoder.",
+        )
+    if not plain_name(f"{name}.{'0' * 8}.{'0' * 8}.roaring"):
+        raise SpecError(
+            f"a segment is to be called {name!r}"[:400],
+            "a name of at most 229 bytes that does not begin with '.' and has no '/'",
+            "Choose another name.",
         )
     folder = place.root / SEGMENTS / f"{name}.{uuid.uuid4().hex[:8]}"
     below = f"{SEGMENTS}/{folder.name}"

@@ -328,7 +328,7 @@ READS: dict[str, Callable[[Path, Path], Any]] = {
     "info": lambda store, out: command("info", store),
     "failures": lambda store, out: command("info", store, "--failures"),
     "history": lambda store, out: command("history", store),
-    "verify": lambda store, out: verify(Store.open(store)),
+    "verify": lambda store, out: command("verify", store, "--quiet"),
     "search": lambda store, out: same_as_scan(store),
     "old": lambda store, out: ssah_index.open(store, "old").search(np.zeros(8, np.uint8), k=2),
     "find": lambda store, out: Store.open(store).snapshot().find(["s0-3", "o7", "none"]),

@@ -208,9 +208,7 @@ def _resumed(plan: MihPlan, output: Output) -> _Mark:
         ends = {"body": size * words, "tails": size * plan.compact, "refs": size}
         borders = output.view("offsets", 0, plan.buckets + 1)
         sound = len(borders) > plan.buckets and ascends(borders, size)
-        sound = sound and all(
-            not end or len(output.view(name, 0, end)) == end for name, end in ends.items()
-        )
+        sound = sound and all(len(output.view(name, 0, end)) == end for name, end in ends.items())
     if not sound:
         raise CorruptError(
             f"the draft of an index says that it came as far as {dict(output.mark)}",

@@ -79,6 +79,8 @@ class _Array:
     """The first of its values."""
 
     def view(self, start: int, stop: int) -> NDArray[Any]:
+        if not self.nbytes:  # which cannot be mapped
+            return np.empty(0, self.dtype)
         if self.mapped is None or len(self.mapped) < stop:
             self.mapped = np.memmap(self.path, self.dtype, "r", shape=(self.size,))
         return self.mapped[start:stop]

@@ -1,4 +1,4 @@
-"""Codes of the least and of the greatest width: planned, built, stored and searched as any other."""
+"""Codes of the least and the greatest width are planned, built, stored and searched as others."""
 
 import numpy as np
 import pytest

@@ -1,8 +1,9 @@
 """Stores with one thing altered and all seals made anew, and what becomes of whoever opens them.
 
-``python -m tests.store.hostile FOLDER SEED FIRST LAST`` tries cases and prints a JSON line before
-and after each, so that whoever started it knows which one ended the process. A case follows from
-its seed and number alone.
+``python -m tests.store.hostile FOLDER SEED FIRST LAST SHARE`` tries cases and prints a JSON line
+before and after each, so that whoever started it knows which one ended the process. A case follows
+from its seed and number alone; SHARE of all ways to use a store are tried with each. Processes of
+one FOLDER need different seeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +121,7 @@ def reseal(store: Path, altered: Path) -> None:
                 entry["xxh3"] = seal(about.read_bytes())
         for entry in body["deletions"].values():
             if parts[1] == entry["file"]:
-                entry |= sealed(altered)
+                entry.update(sealed(altered))
         write_manifest(path, body)
 
 
@@ -277,7 +279,7 @@ def alter(chance: random.Random, store: Path, victim: Path) -> str:
         path.write_bytes(content)
         reseal(store, path)
     else:
-        path = chance.choice([path for path in sorted(store.rglob("*"))])
+        path = chance.choice(sorted(store.rglob("*")))
         done = alter_kind(chance, path, victim)
     return f"{how} {path.relative_to(store)} {done}"
 
@@ -374,20 +376,24 @@ class Watch:
             folders = [a for a in args if type(a) is int and a > 2 and event != "open"]
             for path in args[:2]:
                 if isinstance(path, (str, bytes, os.PathLike)):
-                    named = os.fsdecode(path)
-                    if folders and not os.path.isabs(named):
-                        named = os.path.join(os.readlink(f"/proc/self/fd/{folders[0]}"), named)
-                    real = os.path.realpath(os.path.dirname(named) or ".")
-                    whole = os.path.join(real, os.path.basename(named))
-                    opened = os.path.realpath(named) if event in ("open", "os.listdir") else whole
-                    nofollow = event == "open" and args[2] & os.O_NOFOLLOW
-                    for reached in (whole, whole if nofollow else opened):
-                        if (reached + "/").startswith(folder + "/"):
-                            self.touched.append(f"{event} {reached}")
+                    named = Path(os.fsdecode(path))
+                    if folders:
+                        named = Path(f"/proc/self/fd/{folders[0]}") / named
+                    self._reached(event, named, folder, args)
         except (OSError, ValueError):
             pass
         finally:
             self.forbidden = folder
+
+    def _reached(self, event: str, named: Path, folder: str, args: tuple[Any, ...]) -> None:
+        """Note a path if it leads to where nobody may go."""
+        itself = Path(os.path.realpath(named.parent), named.name)
+        follows = event in ("os.listdir", "os.scandir") or (
+            event == "open" and not args[2] & os.O_NOFOLLOW
+        )
+        for reached in (itself, Path(os.path.realpath(named)) if follows else itself):
+            if reached.is_relative_to(folder):
+                self.touched.append(f"{event} {reached}")
 
 
 def listing(folder: Path) -> list[Any]:
@@ -414,9 +420,12 @@ def attempt(name: str, do: Callable[[], Any]) -> str | None:
     return None
 
 
-def try_case(folder: Path, number: int, seed: int, watch: Watch) -> dict[str, Any]:
-    """Alter a copy of the template and use it in all ways."""
+def try_case(
+    folder: Path, number: int, seed: int, watch: Watch, share: float = 1.0
+) -> dict[str, Any]:
+    """Alter a copy of the template and use it in all ways, or a share of them."""
     chance = random.Random(f"{seed}-{number}")
+    uses = random.Random(f"{number}-{seed}")
     base = folder / f"case-{seed}"
     shutil.rmtree(base, ignore_errors=True)
     victim, out, store = base / "victim", base / "out", base / "store.ssah"
@@ -429,14 +438,11 @@ def try_case(folder: Path, number: int, seed: int, watch: Watch) -> dict[str, An
     second = base / "second.ssah"
     subprocess.run(["cp", "-a", store, second], check=True)  # which copies pipes as well
     before = listing(victim)
-    faults = []
     watch.touched, watch.forbidden = [], os.path.realpath(victim)
-    for name, read in READS.items():
-        faults.append(attempt(name, lambda read=read: read(store, out)))
-    for name, write in WRITES.items():
-        faults.append(attempt(name, lambda write=write: write(store)))
-    for name, mend in MENDS.items():
-        faults.append(attempt(f"mend {name}", lambda mend=mend: mend(second)))
+    ways = [(name, partial(read, store, out)) for name, read in READS.items()]
+    ways += [(name, partial(write, store)) for name, write in WRITES.items()]
+    ways += [(f"mend: {name}", partial(mend, second)) for name, mend in MENDS.items()]
+    faults = [attempt(name, way) for name, way in ways if uses.random() < share]
     watch.forbidden = ""
     faults += [f"touched {path}" for path in watch.touched]
     if listing(victim) != before:
@@ -447,19 +453,25 @@ def try_case(folder: Path, number: int, seed: int, watch: Watch) -> dict[str, An
 def main() -> None:
     """Try some cases."""
     faulthandler.enable()
-    folder, seed, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+    folder, share = Path(sys.argv[1]), float(sys.argv[5])
+    seed, first, last = map(int, sys.argv[2:5])
     os.fsync = lambda descriptor: None  # nobody pulls the plug here
     make_template(folder)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     watch = Watch()
     for number in range(first, last):
-        print(json.dumps({"begun": number}), flush=True)
+        tell({"begun": number})
         signal.alarm(CASE_S)
         begun = time.monotonic()
-        told = try_case(folder, number, seed, watch)
+        told = try_case(folder, number, seed, watch, share)
         told["s"] = round(time.monotonic() - begun, 2)
-        print(json.dumps(told), flush=True)
+        tell(told)
     signal.alarm(0)
+
+
+def tell(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ssah_index.errors import CorruptError, SsahError
 from ssah_index.store.arrow import FEW, check_batch, check_values
 from ssah_index.store.columns import base_schema
-from ssah_index.store.files import Seal, at_once, map_file, seal_file, write_file
+from ssah_index.store.files import THREADS, Seal, at_once, map_file, seal_file, write_file
 from ssah_index.store.format import IdKind
 from ssah_index.store.place import RESTORE
 
@@ -34,6 +34,8 @@ MANY = 64
 """Ids there for each that is looked up, up to which all of them may be read."""
 TAKE_ROWS = 32
 """Rows that a thread takes at a time."""
+CHECK_ROWS = 128
+"""Rows that a thread checks at a time, at least: it costs 0.15 ms, however few they are."""
 ROWS = "rows.arrow"
 ID_HASH = "idhash.u64"
 ID_ROW = "idrow.u32"
@@ -287,21 +289,19 @@ class Rows:
         ordered = rows[order]
         batches = ordered // BATCH_ROWS
 
-        def take(piece: tuple[pa.RecordBatch, NDArray[np.int64], bool]) -> pa.RecordBatch:
-            batch, own, checked = piece
-            if not checked:
-                check_values(batch, own)
-            return batch.take(pa.array(own))
+        def take(piece: tuple[pa.RecordBatch, NDArray[np.int64]]) -> pa.RecordBatch:
+            return piece[0].take(pa.array(piece[1]))
 
-        pieces = []
+        pieces, unchecked = [], []
         for number in np.unique(batches):
             batch = _conformed(self._batch(int(number)), schema)
             own = ordered[batches == number] % BATCH_ROWS
-            checked = FEW * len(own) >= batch.num_rows
-            check_batch(batch, full=checked)
-            pieces += [
-                (batch, own[i : i + TAKE_ROWS], checked) for i in range(0, len(own), TAKE_ROWS)
-            ]
+            few = FEW * len(own) < batch.num_rows
+            check_batch(batch, full=not few)
+            step = max(-(-len(own) // THREADS), CHECK_ROWS)
+            unchecked += [(batch, own[i : i + step]) for i in range(0, len(own) * few, step)]
+            pieces += [(batch, own[i : i + TAKE_ROWS]) for i in range(0, len(own), TAKE_ROWS)]
+        at_once(lambda piece: check_values(*piece), unchecked)
         taken = pa.Table.from_batches(at_once(take, pieces), schema=schema)
         table = taken.unify_dictionaries().combine_chunks()
         table.validate(full=True)  # of the few rows that were taken: is all text UTF-8?

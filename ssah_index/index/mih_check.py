@@ -38,7 +38,7 @@ def read_plan(shape: Fields) -> MihPlan:
     """
     if shape.body.keys() != {field.name for field in fields(MihPlan)}:
         raise CorruptError(
-            f"{shape.where} has fields {', '.join(sorted(shape.body))}"[:400],
+            f"{shape.where} has fields {', '.join(map(repr, sorted(shape.body)))}"[:400],
             "the shape of an index that this release builds",
             REBUILD,
         )

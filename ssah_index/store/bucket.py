@@ -42,6 +42,8 @@ class Bucket:
         The folder that mirrors it here.
     """
 
+    local = False
+
     def __init__(self, url: str, root: Path) -> None:
         self.root = root
         self._url = url.rstrip("/")

@@ -34,7 +34,7 @@ from ssah_index.store.files import (
 )
 from ssah_index.store.indexes import INDEXES
 from ssah_index.store.manifest import ABOUT, IndexEntry
-from ssah_index.store.names import refuse_links_below
+from ssah_index.store.names import refuse_links, refuse_links_below
 from ssah_index.store.place import READ_BYTES, Place
 from ssah_index.store.shard import METADATA, SHARD, shard_end, shard_metadata
 from ssah_index.types import Modality
@@ -124,9 +124,10 @@ class IndexDraft:
         """What was last passed to `reached` and is on the disk; empty at first."""
 
     def __enter__(self) -> IndexDraft:
+        refuse_links(self._place.root, [f"{INDEXES}/{self._folder.name}"])
         with writing(self._folder):
             make_folder(self._folder)
-            self._lock = os.open(self._folder, os.O_RDONLY)
+            self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 self._hold()
                 self._take_up()

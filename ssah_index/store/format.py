@@ -80,7 +80,7 @@ def read_format(place: Place) -> Format:
     if version != FORMAT_VERSION or unknown:
         raise FormatError(
             f"{place} has format version {version}"
-            + f" with {', '.join(sorted(unknown))}" * bool(unknown),
+            + f" with {', '.join(map(repr, sorted(unknown)))}" * bool(unknown),
             f"version {FORMAT_VERSION}, which this release reads",
             "Upgrade ssah-index, or build the store again.",
         )

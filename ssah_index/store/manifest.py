@@ -204,7 +204,7 @@ def _refuse_unknown(held: Fields, known: Collection[str]) -> None:
     """Refuse fields of a newer release: not to respect them may be to answer wrongly."""
     if unknown := held.unknown(known):
         raise FormatError(
-            f"{held.where} has {', '.join(sorted(unknown))}",
+            f"{held.where} has {', '.join(map(repr, sorted(unknown)))}",
             "nothing but what this release knows to read",
             "Upgrade ssah-index.",
         )

@@ -45,6 +45,9 @@ class Facts:
 class Place(Protocol):
     """A folder or a prefix of an object store."""
 
+    local: bool
+    """Whether its files lie below `root` as they are, without being brought."""
+
     @property
     def root(self) -> Path:
         """The folder on this machine where its files are, or come to lie once brought."""
@@ -129,6 +132,8 @@ class Folder:
     ----------
     root : Path
     """
+
+    local = True
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -224,6 +224,7 @@ class Rows:
             names = self._reader.schema.names
             if len(set(names)) < len(names):
                 raise pa.ArrowInvalid("a column comes twice")
+            self._needed = [field.name for field in base_schema(ids) if not field.nullable]
             for field in base_schema(ids):
                 there = self._reader.schema.field(field.name).type
                 if there != field.type:
@@ -251,8 +252,9 @@ class Rows:
         expected = min(BATCH_ROWS, self._n - number * BATCH_ROWS)
         if batch.num_rows != expected:
             raise pa.ArrowInvalid(f"batch {number} has {batch.num_rows} rows, not {expected}")
-        if batch.column("id").null_count:
-            raise pa.ArrowInvalid(f"batch {number} has rows without an id")
+        for name in self._needed:
+            if batch.column(name).null_count:
+                raise pa.ArrowInvalid(f"batch {number} has rows without {name}")
         return batch
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,7 +17,7 @@ from ssah_index.store.columns import base_schema, decode_columns, ids_array
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
 from ssah_index.store.indexes import IndexFiles
-from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry, leave_aside
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
 from ssah_index.store.segment import Segment, SegmentFiles
@@ -71,9 +70,10 @@ class Snapshot:
             first_row += entry.rows
         self.indexes: list[IndexFiles] = []
         for index in manifest.indexes:
-            # Without it the search is slower and its answer the same; verify tells of it.
-            with contextlib.suppress(CorruptError):
+            try:
                 self.indexes.append(open_index(index))
+            except CorruptError as error:
+                leave_aside(str(error))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
 
     def __len__(self) -> int:

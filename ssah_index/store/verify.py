@@ -170,7 +170,8 @@ class _Verification:
                 whole = False
                 ranges = self._ranges(name, entry, facts) if name.endswith(SHARD) else []
                 yield from [replace(damage, rows=rows) for rows in ranges] or [damage]
-        if whole:  # as it was written; but was it written by this program?
+        # As it was written; but by this program? What is elsewhere is checked once it is brought.
+        if whole and self._place.local:
             files = self._store.open_files(entry, whole=False)
             for name, fault in find_faults(files):
                 yield Damage(file=f"{folder}/{name}", fault=fault, segment=entry.name)

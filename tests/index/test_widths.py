@@ -71,3 +71,12 @@ def test_a_plan_of_every_width_is_one_that_can_be_built(bits, n):
     assert sorted(shape.order) == list(range(bits))
     assert np.isfinite([shape.build_s, shape.query_s, shape.scan_s]).all()
     assert isinstance(shape, MihPlan)
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_pairs_of_every_width(bits):
+    codes = np.concatenate([random_codes(1, 20, bits), random_codes(1, 20, bits)])
+    (equal,) = FlatIndex.of(codes).pairs(SearchSpec(radius=0, threads=1))
+    assert {(i, i + 20) for i in range(20)} <= set(zip(equal.rows, equal.others, strict=True))
+    (every,) = FlatIndex.of(codes).pairs(SearchSpec(radius=bits, threads=1))
+    assert len(every.rows) == 40 * 39 // 2

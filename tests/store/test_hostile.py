@@ -19,14 +19,17 @@ import pyarrow as pa
 import pytest
 
 import ssah_index
-from ssah_index.errors import CorruptError, SpecError, SsahError
+from ssah_index.errors import CorruptError, SpecError, SsahError, WriteFailedError
 from ssah_index.index.building import build_index
 from ssah_index.index.stored import verify_indexes
 from ssah_index.store import Store, collect, compact, repair, verify
 from ssah_index.store.arrow import check_batch, check_values
+from ssah_index.store.files import Seal
+from ssah_index.store.manifest import manifest_name
 from ssah_index.store.names import plain_name, plain_path
 from tests.conftest import random_codes, run_cli
 from tests.store import hostile
+from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 
 CASES = int(os.environ.get("SSAH_FUZZ", "160"))
 SEED = int(os.environ.get("SSAH_FUZZ_SEED", "1"))
@@ -181,6 +184,34 @@ def test_a_link_to_a_whole_store_is_followed(store):
     assert len(ssah_index.open(link).search(np.zeros(8, np.uint8), k=3).rows) == 3
 
 
+@pytest.mark.parametrize("folder", ["../../victim", "a/../../../victim", "/victim", "none"])
+def test_the_mirror_of_a_bucket_is_not_escaped(template, url, tmp_path, folder):  # noqa: F811
+    made = Store.create(url, bits=64)
+    made.append(random_codes(1, 20, 64), {"id": [f"a{i}" for i in range(20)]})
+    name = manifest_name(1)
+    path = tmp_path / "manifest.json"
+    path.write_bytes(made.place.read(name))
+    body = hostile.load_manifest(path)
+    body["segments"][0]["folder"] = folder
+    hostile.write_manifest(path, body)
+    made.place.remove([name])
+    made.place.publish(name, path.read_bytes())
+    shutil.rmtree(made.path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CorruptError):
+        ssah_index.open(url).search(np.zeros(8, np.uint8), k=1)
+    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} <= set(before)
+    for name in ("../x", "/x", "a/../../x", ""):
+        with pytest.raises(CorruptError, match="a plain name"):
+            made.place.remove([name])
+        with pytest.raises(CorruptError, match="a plain name"):
+            made.place.remove_folder(name)
+        with pytest.raises(CorruptError, match="a plain name"):
+            made.place.bring({name: Seal(1, "")})
+    assert repair(Store.open(url)).damages
+    assert verify(Store.open(url)) == []
+
+
 def test_a_draft_of_an_index_may_be_a_trap(store):
     """A build writes into a folder whose name follows from what it indexes."""
     entry = hostile.load_manifest(newest(store))["indexes"][0]
@@ -193,6 +224,14 @@ def test_a_draft_of_an_index_may_be_a_trap(store):
         build_index(Store.open(store), "image", kind="mih", rebuild=True)
     assert victim.read_bytes() == before
     shutil.rmtree(draft)
+    draft.symlink_to(victim.parent)
+    with pytest.raises(CorruptError, match="symbolic link"):
+        build_index(Store.open(store), "image", kind="mih", rebuild=True)
+    draft.unlink()
+    os.mkfifo(draft)
+    with pytest.raises(WriteFailedError):
+        build_index(Store.open(store), "image", kind="mih", rebuild=True)
+    draft.unlink()
     draft.mkdir()
     for mark in ({"table": 3}, {"table": -1}, {"other": 1}, [], {"table": 1, "distinct": 9}):
         names = ("offsets", "body", "tails", "refs", "lists", "list_rows")

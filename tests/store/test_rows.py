@@ -108,3 +108,13 @@ def test_numbers_that_lie_apart_do_not_meet(tmp_path, first, step):
     both = np.intersect1d(here, there)
     np.testing.assert_array_equal(np.sort(here[own]), both)
     np.testing.assert_array_equal(np.sort(there[rows]), both)
+
+
+def test_hashes_out_of_order_end_in_words_or_not_at_all(monkeypatch):
+    """Interpolation comes to an end whatever it reads."""
+    monkeypatch.setattr(rows_module, "SPARSE", 4)
+    random = np.random.default_rng(3)
+    for hashes in (random.integers(0, 2**64, 5000, dtype=np.uint64), np.zeros(5000, np.uint64)):
+        for wanted in (hashes[:50], np.array([0, 2**64 - 1], np.uint64)):
+            found = rows_module.search_uniform(hashes, wanted)
+            assert ((found >= 0) & (found <= 5000)).all()

@@ -129,7 +129,7 @@ def test_a_generation_this_release_would_misread_is_refused(make_store):
     store = make_store()
     body = json.loads(Manifest(generation=1).to_bytes())["manifest"] | {"vectors": []}
     (store.path / manifest_name(1)).write_bytes(sealed(body))
-    with pytest.raises(FormatError, match="has vectors"):
+    with pytest.raises(FormatError, match="has 'vectors'"):
         store.snapshot()
 
 
@@ -235,7 +235,7 @@ def test_a_segment_field_of_a_newer_release_is_refused(make_store):
     document = json.loads(store.newest().to_bytes())["manifest"]
     document["segments"][0]["compressed"] = True
     (store.path / manifest_name(1)).write_bytes(sealed(document))
-    with pytest.raises(FormatError, match="has compressed"):
+    with pytest.raises(FormatError, match="has 'compressed'"):
         store.snapshot()
 
 

@@ -83,7 +83,7 @@ def built(path: Path, rows: int) -> Figures:
             Store.open(path), "image", kind="mih", budget_bytes=BYTES_A_CODE * rows,
             progress=log, tell=lambda line: print(line, flush=True),
         )  # fmt: skip
-    shape = Store.open(path).snapshot().indexes[0].about["shape"]
+    shape = Store.open(path).snapshot().indexes[0].about.shape.body
     return {
         **figures,
         "built": len(report.built),

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import is_terminal, print_json, print_lines, print_table
-from ssah_index.errors import SsahError
-from ssah_index.store import IndexFiles, Snapshot, Store
+from ssah_index.store import Snapshot, Store
 from ssah_index.types import MODALITIES
+
+MISSING = {"fault": "a file of it is missing or cut, so that searches scan; see: ssah-index verify"}
 
 
 @click.command("info")
@@ -45,28 +46,16 @@ def command(store: str, failures: bool) -> None:
 
 
 def _indexes(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """What is known of each index of the store, the damaged ones included."""
-    whole = {files.entry.folder: files for files in snapshot.indexes}
+    """What is known of each index of the store, those that cannot be used included."""
+    opened = {files.entry.folder: files.describe() for files in snapshot.indexes}
     rows = {segment.entry.folder: segment.entry.rows for segment in snapshot.segments}
     return [
         {
             "kind": entry.kind,
             "modality": entry.modality,
+            **opened.get(entry.folder, MISSING),
             "rows": sum(rows.get(folder, 0) for folder in entry.segments),
             "bytes": sum(entry.sizes.values()),
-            **_about(whole.get(entry.folder)),
         }
         for entry in snapshot.manifest.indexes
     ]
-
-
-def _about(files: IndexFiles | None) -> dict[str, Any]:
-    """What index.json says. Without it, searches scan; repair takes the index out."""
-    damaged = {"damaged": "it is not used; run: ssah-index repair STORE"}
-    if files is None:
-        return damaged
-    try:
-        shape, facts = files.about["shape"], files.about.get("facts", {})
-        return {"tables": shape["m"], "key_bits": shape["b"], **facts}
-    except (SsahError, KeyError, TypeError, ValueError, AttributeError):
-        return damaged

@@ -11,7 +11,7 @@ from ssah_index.codes import check_modality
 from ssah_index.errors import ConflictError, CorruptError, SpecError
 from ssah_index.index.mih_build import balance, fill
 from ssah_index.index.mih_plan import MOST_ROWS, MihPlan, draw, plan
-from ssah_index.index.stored import MIH, extents_of
+from ssah_index.index.stored import MIH, extents_of, fault_of, whole_arrays
 from ssah_index.kernels import cores
 from ssah_index.stop import Stop
 from ssah_index.store import IndexDraft, IndexEntry, IndexWork, Manifest, Segment, Snapshot, Store
@@ -124,10 +124,11 @@ def build_index(
 
 def _whole(snapshot: Snapshot, modality: Modality) -> Iterator[IndexEntry]:
     """Indexes that are there, and whose files are as they were written."""
+    segments = {segment.entry.folder: segment for segment in snapshot.segments}
     for files in snapshot.indexes:
-        if (files.entry.kind, files.entry.modality) == (MIH, modality):
+        if files.entry.modality == modality and not fault_of(files.entry, segments):
             try:
-                files.arrays()
+                whole_arrays(files)
             except CorruptError:
                 continue
             yield files.entry

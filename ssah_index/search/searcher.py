@@ -12,7 +12,7 @@ import numpy as np
 from ssah_index.codes import allowed_rows, as_codes, check_modality, to_words
 from ssah_index.errors import CorruptError, SsahError, StoreError
 from ssah_index.index import FlatIndex
-from ssah_index.index.stored import open_index
+from ssah_index.index.stored import open_index, whole_arrays
 from ssah_index.search.arrays import warm_up
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
@@ -71,7 +71,7 @@ class Searcher:
         warm_up(self.bits)
         for files in self.snapshot.indexes:
             with contextlib.suppress(CorruptError):  # searches say so, and scan
-                files.arrays()
+                whole_arrays(files)
         if len(self.snapshot):
             self.search(np.zeros(self.bits // 8, np.uint8), k=1)
 

@@ -23,6 +23,7 @@ from obstore.store import from_url
 
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError, WriteFailedError
 from ssah_index.store.files import Seal, make_folder, seal_file, writing
+from ssah_index.store.names import check_path
 from ssah_index.store.place import FORMAT, READ_BYTES, RESTORE, Facts, Owned
 
 RANGE_BYTES = 8 << 20
@@ -40,6 +41,8 @@ class Bucket(Owned):
     cache : Path
         The folder for mirrors of the stores that are, and were, there; each has one of its own.
     """
+
+    local = False
 
     def __init__(self, url: str, cache: Path) -> None:
         self.root = cache / "new"
@@ -108,7 +111,7 @@ class Bucket(Owned):
         for name, seal in seals.items():
             if name in self._checked:
                 continue
-            path = self.root / name
+            path = self.root / check_path(self, name)
             with writing(self.root):
                 make_folder(path.parent)
                 if not (path.is_file() and seal_file(path) == seal):
@@ -137,7 +140,7 @@ class Bucket(Owned):
 
     def remove(self, names: Iterable[str]) -> None:
         self.confirm()
-        names = list(names)
+        names = [check_path(self, name) for name in names]
         with _told(str(self), WriteFailedError):
             obstore.delete(self._remote, names)
         for name in names:
@@ -145,6 +148,7 @@ class Bucket(Owned):
 
     def remove_folder(self, name: str) -> None:
         self.confirm()
+        check_path(self, name)
         with _told(f"{self}/{name}", WriteFailedError):
             for listed in obstore.list(self._remote, name):
                 obstore.delete(self._remote, [meta["path"] for meta in listed])
@@ -153,6 +157,7 @@ class Bucket(Owned):
     def move(self, names: Iterable[str], folder: str) -> None:
         self.confirm()
         for name in names:
+            check_path(self, name)
             with _told(f"{self}/{name}", WriteFailedError), contextlib.suppress(FileNotFoundError):
                 obstore.rename(self._remote, name, f"{folder}/{name}")
             (self.root / name).unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from ssah_index.types import Failure
 
-LEDGER = "failed.parquet"
 LEDGER_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "source", "modality", "reason")])
 Key: TypeAlias = tuple[str, str, str]
 """Modality, id and source: what two records of one row have in common."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,14 @@ from ssah_index.errors import (
 from ssah_index.store.files import (
     Seal,
     make_folder,
+    open_file,
     publish_file,
+    remove_tree,
     rename_folder,
     sync,
     writing,
 )
+from ssah_index.store.names import check_path, first_link, refuse_links
 
 FORMAT = "format.json"
 """Never changes in a store's life, and has random digits: what it says is a store's identity."""
@@ -49,6 +52,9 @@ class Facts:
 
 class Place(Protocol):
     """A folder or a prefix of an object store."""
+
+    local: bool
+    """Whether its files lie below `root` as they are, without being brought."""
 
     @property
     def root(self) -> Path:
@@ -200,35 +206,53 @@ class Folder(Owned):
     root : Path
     """
 
+    local = True
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def __str__(self) -> str:
         return str(self.root)
 
+    def _below(self, name: str) -> Path:
+        """The path of a name, which leads down, and through no link."""
+        refuse_links(self.root, [check_path(self, name)])
+        return self.root / name
+
+    def _entry(self, name: str) -> Path:
+        """The same where the last part may be a link, which is not followed."""
+        path = self.root / check_path(self, name)
+        refuse_links(self.root, [os.path.dirname(name)])  # noqa: PTH120 (of a name, not a path)
+        return path
+
     def names(self, folder: str) -> Iterator[str]:
         with _permitted(self.root):
-            yield from sorted(os.listdir(self.root / folder))
+            try:
+                yield from sorted(os.listdir(self._below(folder)))
+            except NotADirectoryError as error:
+                raise FileNotFoundError(f"{self.root / folder} is no folder") from error
 
     def facts(self, name: str) -> Facts:
-        path = self.root / name
-        parts = [part.stat() for part in (path, *path.rglob("*"))]
+        path = self._entry(name)
+        parts = [path.lstat()]
+        for folder, _, files in os.walk(path):  # links are not followed
+            parts += [os.lstat(f"{folder}/{file}") for file in (".", *files)]
         size = sum(part.st_size for part in parts if stat.S_ISREG(part.st_mode))
         return Facts(size, max(part.st_mtime for part in parts))
 
     def read(self, name: str) -> bytes:
-        with _permitted(self.root):
-            return (self.root / name).read_bytes()
+        with open_file(self._below(name)) as file:
+            return file.read()
 
     def parts(self, name: str) -> Iterator[bytes]:
-        with (self.root / name).open("rb") as file:
+        with open_file(self._below(name)) as file:
             while part := file.read(READ_BYTES):
                 yield part
 
     def publish(self, name: str, content: bytes) -> bool:
         self.confirm()
         with writing(self.root):
-            return publish_file(self.root / name, content)
+            return publish_file(self._below(name), content)
 
     def keep(self, names: Iterable[str]) -> None:
         """Nothing: they lie where they belong."""
@@ -238,38 +262,49 @@ class Folder(Owned):
         base = f"{self.root}/{folder}/"
         for name, size in sizes.items():
             try:
-                actual = os.stat(base + name).st_size  # noqa: PTH116
-            except FileNotFoundError:
-                raise CorruptError(f"{base}{name} is missing", f"{size} bytes", RESTORE) from None
+                facts = os.lstat(base + name)
             except PermissionError as error:
                 raise _denied(self.root, error) from error
-            if actual != size:
-                raise CorruptError(f"{base}{name} has {actual} bytes", f"{size} bytes", RESTORE)
+            except OSError:
+                raise CorruptError(f"{base}{name} is missing", f"{size} bytes", RESTORE) from None
+            if not stat.S_ISREG(facts.st_mode):
+                raise CorruptError(f"{base}{name} is no file", f"{size} bytes", RESTORE)
+            if facts.st_size != size:
+                raise CorruptError(
+                    f"{base}{name} has {facts.st_size} bytes", f"{size} bytes", RESTORE
+                )
 
     def bring(self, seals: Mapping[str, Seal]) -> None:
-        """Nothing: they are here, and `verify` looks at their content."""
+        """They are here, and `verify` looks at their content; no path to them may lead out."""
+        refuse_links(self.root, [check_path(self, name) for name in seals])
 
     def remove(self, names: Iterable[str]) -> None:
         self.confirm()
         with writing(self.root):
-            paths = [self.root / name for name in names]
+            paths = [self._entry(name) for name in names]
             for path in paths:
-                path.unlink(missing_ok=True)
+                remove_tree(path)
             sync({path.parent for path in paths})
 
     def remove_folder(self, name: str) -> None:
         self.confirm()
-        shutil.rmtree(self.root / name, ignore_errors=True)
+        path = self._entry(name)
+        with contextlib.suppress(OSError):  # nobody needs it gone
+            remove_tree(path)
 
     def move(self, names: Iterable[str], folder: str) -> None:
         self.confirm()
         with writing(self.root):
             for name in names:
-                target = self.root / folder / name
+                # A link goes itself, and what it points to stays where it is.
+                source = self.root / (first_link(self.root, check_path(self, name)) or name)
+                target = self._below(f"{folder}/{source.relative_to(self.root).as_posix()}")
                 make_folder(target.parent)
-                with contextlib.suppress(FileNotFoundError):
-                    (self.root / name).rename(target)
-                    sync([target.parent, (self.root / name).parent])
+                if os.path.lexists(target):  # of an earlier move
+                    target = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}")
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    source.rename(target)
+                    sync([target.parent, source.parent])
 
     def found(self, folder: Path) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -21,7 +20,7 @@ from ssah_index.store.format import IdKind
 from ssah_index.store.ids import ids_array
 from ssah_index.store.indexes import IndexFiles
 from ssah_index.store.ledger import standing_failures
-from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry, leave_aside
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
 from ssah_index.store.segment import ORIGIN_FIELDS, Segment, SegmentFiles
@@ -73,14 +72,15 @@ class Snapshot:
         first_row = 0
         for entry in manifest.segments:
             gone = manifest.deletions.get(entry.folder)
-            deleted = BitMap() if gone is None else read_deletions(place, gone)
+            deleted = BitMap() if gone is None else read_deletions(place, gone, entry.rows)
             self.segments.append(Segment(open_files(entry), first_row, deleted))
             first_row += entry.rows
         self.indexes: list[IndexFiles] = []
         for index in manifest.indexes:
-            # Without it the search is slower and its answer the same; verify tells of it.
-            with contextlib.suppress(CorruptError):
+            try:
                 self.indexes.append(open_index(index))
+            except CorruptError as error:
+                leave_aside(str(error))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
 
     def __reduce__(self) -> tuple[Callable[[int], Snapshot], tuple[int]]:

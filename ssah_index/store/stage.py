@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from ssah_index.codes import check_modality
 from ssah_index.errors import CodeError, SpecError, SsahError
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
-from ssah_index.store.ledger import LEDGER, LEDGER_SCHEMA
-from ssah_index.store.manifest import SegmentEntry
+from ssah_index.store.ledger import LEDGER_SCHEMA
+from ssah_index.store.manifest import LEDGER, ORIGIN, SUMMARY, SegmentEntry
+from ssah_index.store.names import plain_name
 from ssah_index.store.place import Place
 from ssah_index.store.rows import write_rows
-from ssah_index.store.segment import ORIGIN, SEGMENTS, SUMMARY
+from ssah_index.store.segment import SEGMENTS
 from ssah_index.store.shard import write_codes
 from ssah_index.types import Codes, Failure, Modality
 
@@ -76,7 +77,7 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
     CodeError
         If there is not one code a row.
     SpecError
-        If there is no such modality.
+        If there is no such modality, or no folder can have the name.
     StoreMissingError, StoreReplacedError
         If the store was removed since it was opened.
     WriteFailedError
@@ -88,6 +89,12 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
             f"{len(codes)} codes for {table.num_rows} rows",
             "one code a row, failed items left out",
             "Correct the encoder.",
+        )
+    if not plain_name(f"{name}.{'0' * 8}.{'0' * 8}.roaring"):
+        raise SpecError(
+            f"a segment is to be called {name!r}"[:400],
+            "a name of at most 229 bytes that does not begin with '.' and has no '/'",
+            "Choose another name.",
         )
     place.confirm()
     folder = place.root / SEGMENTS / f"{name}.{uuid.uuid4().hex[:8]}"

@@ -16,7 +16,7 @@ from ssah_index.plugins import load_encoder
 from ssah_index.store.append import AppendReport, Committed, append, commit
 from ssah_index.store.delete import delete, delete_rows
 from ssah_index.store.duplicates import Policy
-from ssah_index.store.format import ID_KINDS, Format, IdKind, read_format
+from ssah_index.store.format import ENCODER, ID_KINDS, Format, IdKind, read_format
 from ssah_index.store.found import found_store
 from ssah_index.store.indexes import INDEXES, IndexFiles
 from ssah_index.store.manifest import (
@@ -27,6 +27,7 @@ from ssah_index.store.manifest import (
     publish,
     read_manifest,
 )
+from ssah_index.store.names import refuse_links_below
 from ssah_index.store.place import Place
 from ssah_index.store.places import open_place
 from ssah_index.store.segment import SEGMENTS, SegmentFiles
@@ -119,7 +120,8 @@ class Store:
             return None
         self.place.confirm()
         self.place.bring(self.format.files)
-        return self.path / "encoder"
+        refuse_links_below(self.path, ENCODER)
+        return self.path / ENCODER
 
     def load_encoder(self) -> Encoder:
         """Open the encoder inside the store.
@@ -189,9 +191,11 @@ class Store:
         self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
         return snapshot
 
-    def open_files(self, entry: SegmentEntry) -> SegmentFiles:
-        files = self._files.get(entry.folder)
-        return files or SegmentFiles(self.place, entry, self.format.bits // 8)
+    def open_files(self, entry: SegmentEntry, *, whole: bool = True) -> SegmentFiles:
+        """The files of a segment, seen before or opened anew; see `SegmentFiles`."""
+        files = self._files.get(entry.folder) if whole else None
+        nbytes, ids = self.format.bits // 8, self.format.ids
+        return files or SegmentFiles(self.place, entry, nbytes, ids, whole=whole)
 
     def _open_index(self, entry: IndexEntry) -> IndexFiles:
         return self._indexes.get(entry.folder) or IndexFiles(self.place, entry)

@@ -21,8 +21,11 @@ from ssah_index.cli.main import main
 from tests.conftest import HashEncoder
 
 class Slow(HashEncoder):
+    left = 3  # batches; then it waits to be ended
+
     def encode(self, modality, batch):
-        time.sleep(0.03)
+        time.sleep(0.03 if self.left else 60)
+        self.left -= 1
         return super().encode(modality, batch)
 
 ssah_index.cli.build.load_encoder = lambda folder: Slow()
@@ -125,14 +128,14 @@ def test_an_interrupt_says_what_was_kept_and_the_same_command_goes_on(tmp_path, 
     store = tmp_path / "s.ssah"
     texts = {f"t{n}": f"text {n}" for n in range(3000)}
     source = write(tmp_path, "t.jsonl", texts)
-    with slow_build(source, store, "--share-s", "0.1") as process:
-        while not store.exists() and process.poll() is None:
-            time.sleep(0.005)
+    with slow_build(source, store, "--share-s", "0") as process:
+        while count(store) < 768 and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(number)
         told = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     kept = Store.open(store).snapshot().live
-    assert 0 < kept < 3000
+    assert kept == 768
     ended = f"Interrupted: {kept:,} rows are in {store}; run the same command again to go on.\n"
     assert told.endswith(ended)
     assert told.count("Interrupted") == 1

@@ -211,8 +211,16 @@ def _storable(table: pa.Table) -> pa.Table:
     Raises
     ------
     RowsError
-        If a column has a name or a type that a store cannot take.
+        If a column has a name, a type or a value that a store cannot take.
     """
+    try:
+        table.validate(full=True)  # a reader does so too: what does not pass is lost to it
+    except pa.ArrowInvalid as error:
+        raise RowsError(
+            f"the rows hold a value that its type does not have ({error})",
+            "values as Arrow defines them, such as whole days in a date64",
+            _REMEDY,
+        ) from error
     names = table.column_names
     if set(names) & set(RESERVED) or len(set(names)) < len(names):
         raise RowsError(

@@ -147,8 +147,9 @@ def rename_folder(folder: Path, target: Path) -> None:
         raise
 
 
-_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG, errno.EISDIR)
-"""What the system says of a link, a socket, a name that no file has, and a folder."""
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
+"""What the system says of a link, a socket and a folder."""
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -166,11 +167,10 @@ def open_file(path: Path) -> BinaryIO:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         file = os.fdopen(os.open(path, flags), "rb")
-    except FileNotFoundError:
-        raise
-    except NotADirectoryError as error:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except OSError as error:
+        if error.errno in _MISSING:
+            missing = errno.ENOENT
+            raise FileNotFoundError(missing, os.strerror(missing), str(path)) from error
         if error.errno in _NO_FILE:
             raise _no_file(path) from error
         raise StoreError(

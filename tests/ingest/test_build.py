@@ -123,7 +123,7 @@ def test_another_source_or_encoder_is_refused(source, tmp_path):
         build(open_reader(tmp_path / "other.jsonl"), path, HashEncoder(), spec=SPEC)
     (source / "3.png").unlink()
     (source / "table.jsonl").write_text('{"path": "0.png", "text": "text 0"}')
-    with pytest.raises(StoreExistsError, match="34 that are not in this one, the first the image"):
+    with pytest.raises(StoreExistsError, match="66 that are not in this one, the first the image"):
         build(open_reader(source), path, HashEncoder(), spec=SPEC)
     assert len(Store.open(path).snapshot()) == 68
 

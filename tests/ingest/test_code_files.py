@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import ssah_index
 from ssah_index.cli.export import command as export_command
+from ssah_index.cli.faults import exit_code
 from ssah_index.cli.import_ import command as import_command
-from ssah_index.cli.main import exit_code
 from ssah_index.codes import unpack
 from ssah_index.errors import (
     CodeError,

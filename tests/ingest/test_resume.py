@@ -239,14 +239,17 @@ def test_changed_texts_labels_and_columns_are_changes(tmp_path):
             run(path, rows)
 
 
-def test_an_image_that_cannot_be_read_any_more_is_named(source, tmp_path):
+def test_an_image_that_cannot_be_read_any_more_keeps_its_row(source, tmp_path):
     (source / "t.jsonl").write_text('{"path": "1.png", "text": "one"}')
     path = tmp_path / "s.ssah"
     run(source, path)
     (source / "1.png").unlink()
     os.mkfifo(source / "1.png")  # to open it would wait for ever
-    with pytest.raises(StoreExistsError, match=r"1 items have changed .*: '1\.png'"):
-        run(source, path)
+    before = Store.open(path).snapshot().live
+    assert counts(run(source, path))[3] == 1
+    snapshot = Store.open(path).snapshot()
+    assert [failure.reason for failure in snapshot.failures()] == ["a FIFO, not a file: '1.png'"]
+    assert snapshot.live == before
 
 
 def test_rows_of_older_releases_are_there_if_their_texts_are(tmp_path):

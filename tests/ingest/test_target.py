@@ -34,11 +34,11 @@ def lines(tmp_path, *texts):
 def test_columns_with_a_name_that_is_taken(tmp_path, name):
     path = lines(tmp_path, f'{{"text": "a", "{name}": "x"}}')
     encoder = Counting()
-    with pytest.raises(RowsError, match=name):
+    with pytest.raises(SourceError, match=name):
         build(open_reader(path), tmp_path / "s.ssah", encoder)
     assert (encoder.encoded, os.listdir(tmp_path)) == (0, ["t.jsonl"])
     store = Store.create(tmp_path / "s.ssah", bits=64, fingerprint=encoder.fingerprint)
-    with pytest.raises(RowsError, match=name):
+    with pytest.raises(SourceError, match=name):
         append(open_reader(path), store, encoder)
     assert (encoder.encoded, store.newest().generation) == (0, 0)
 
@@ -142,7 +142,7 @@ def test_rows_that_cannot_be_stored_cost_themselves(tmp_path):
     snapshot = Store.open(path).snapshot()
     reasons = {failure.id: failure.reason for failure in snapshot.failures()}
     assert reasons.keys() == {"b", "c", "d", "e", "g", "\\udcff"}
-    assert "it cannot be stored: ArrowInvalid" in reasons["b"]
+    assert "it cannot be stored: RowsError" in reasons["b"]
     assert "it cannot be stored: " in reasons["d"]
     assert reasons["\\udcff"] == reasons["e"] == "its id or source is no Unicode"
     assert verify(Store.open(path)) == []

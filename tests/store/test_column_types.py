@@ -240,7 +240,12 @@ PAIRS = [
 
 def sample(type):
     """Three values of a type, one of them null."""
-    fixed = {pa.binary(2): b"xy", pa.binary(3): b"xyz", pa.month_day_nano_interval(): (1, 2, 3)}
+    fixed = {
+        pa.date64(): DAY,
+        pa.binary(2): b"xy",
+        pa.binary(3): b"xyz",
+        pa.month_day_nano_interval(): (1, 2, 3),
+    }
     if type in fixed:
         return pa.array([fixed[type], None, fixed[type]], type)
     if pa.types.is_map(type):  # Arrow ends the process on a list with a null in it

@@ -316,8 +316,10 @@ def test_offsets_are_checked_for_few_rows_as_for_all():
 def test_a_segment_cannot_be_called_what_could_not_be_read(make_store, name):
     store = make_store()
     codes = random_codes(1, 1, 64)
-    with pytest.raises(SpecError, match="a segment is to be called"):
+    with pytest.raises(SpecError, match="the name of a batch is"):
         store.append(codes, {"id": ["a"]}, name=name)
+    with pytest.raises(SpecError, match="a segment is to be called"):
+        staged(store, name, codes)
     assert store.newest().segments == ()
 
 

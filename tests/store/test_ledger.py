@@ -161,9 +161,9 @@ def test_info_names_a_damaged_index(tmp_path):
     about = path / "indexes" / entry.folder / "index.json"
     content = about.read_bytes()
     about.write_bytes(content.replace(b"shape", b"shale"))
-    assert '"damaged"' in run_cli("info", path).stdout
+    assert '"fault"' in run_cli("info", path).stdout
     about.unlink()
-    assert '"damaged"' in run_cli("info", path).stdout
+    assert '"fault"' in run_cli("info", path).stdout
 
 
 def index_of(path):

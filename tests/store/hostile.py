@@ -309,7 +309,7 @@ def same_as_scan(store: Path) -> None:
 
 
 def command(*words: object) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         group.main([str(word) for word in words], prog_name="ssah-index", standalone_mode=False)
 
 
@@ -409,12 +409,10 @@ def listing(folder: Path) -> list[Any]:
 def attempt(name: str, do: Callable[[], Any]) -> str | None:
     """Do something; what is wrong with how it ended."""
     try:
-        do()
-    except (SsahError, FileExistsError) as error:
-        if isinstance(error, SsahError):
-            str(error).encode()
-            return None
-        return f"{name}: {error!r}"
+        try:
+            do()
+        except SsahError as error:
+            str(error).encode()  # it can be shown
     except Exception:
         return f"{name}: {traceback.format_exc()[-1500:]}"
     return None

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 import ssah_index
-from ssah_index.errors import CorruptError, SpecError, SsahError, WriteFailedError
+from ssah_index.errors import CorruptError, FormatError, SpecError, SsahError, WriteFailedError
 from ssah_index.index.building import build_index
 from ssah_index.index.stored import verify_indexes
 from ssah_index.store import Store, collect, compact, repair, verify
@@ -130,6 +130,14 @@ def test_a_manifest_that_cannot_be_is_refused(store, make):
     change(store, make)
     with pytest.raises(CorruptError):
         Store.open(store).snapshot()
+    assert use_all(store) == []
+
+
+def test_fields_that_cannot_be_printed_are_told_all_the_same(store):
+    change(store, lambda body: body["segments"][0].update({"\ud800": 1, "\x1b[2J": 2}))
+    with pytest.raises(FormatError, match=r"has .*ud800") as caught:
+        Store.open(store).snapshot()
+    assert str(caught.value).isprintable()
     assert use_all(store) == []
 
 

@@ -141,6 +141,27 @@ def test_fields_that_cannot_be_printed_are_told_all_the_same(store):
     assert use_all(store) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["../victim/file", "encoder/../../victim/file", "/etc/passwd", "format.json", "encoder/"],
+)
+def test_files_of_an_encoder_lie_below_its_folder(store, name):
+    path = store / "format.json"
+    body = json.loads(path.read_bytes())
+    del body["xxh3"]
+    body["files"][name] = {"size": 1, "xxh3": "0" * 16}
+    own = hostile.seal(json.dumps(body, sort_keys=True).encode())
+    path.write_bytes(hostile.dump({**body, "xxh3": own}))
+    with pytest.raises(CorruptError, match=r"format\.json"):
+        Store.open(store)
+
+
+def test_an_encoder_has_no_links(store):
+    (store / "encoder" / "words.json").symlink_to(store.parent / "victim" / "rows.arrow")
+    with pytest.raises(CorruptError, match=r"words\.json is a symbolic link"):
+        Store.open(store).load_encoder()
+
+
 def test_more_generations_than_there_are_is_no_way_to_lose_a_commit(store):
     body = hostile.load_manifest(newest(store))
     body |= {"generation": 2**63 - 1, "parent": 2**63 - 2}

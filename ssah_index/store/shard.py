@@ -31,6 +31,15 @@ METADATA = "codes/zarr.json"
 MOST_STEP = 1 << 32
 _ABSENT = np.uint64(2**64 - 1)
 """Offset and size of a chunk that is not there, since it is all zeros."""
+_EXPECTED = {
+    "type": "uint8",
+    "codec": "sharding_indexed",
+    "codecs": ["bytes"],
+    "of the index": ["bytes", "crc32c"],
+    "at": "end",
+    "chunks": True,
+}
+"""What metadata must say, beside the shape."""
 Prefetch: TypeAlias = Callable[[], None]
 
 
@@ -200,16 +209,7 @@ def _read_step(folder: Path, n: int, nbytes: int) -> int:
         raise CorruptError(
             f"{path} cannot be read ({error!r})"[:400], "Zarr metadata", RESTORE
         ) from error
-    expected = {
-        "shape": [n, nbytes],
-        "type": "uint8",
-        "width": nbytes,
-        "codec": "sharding_indexed",
-        "codecs": ["bytes"],
-        "of the index": ["bytes", "crc32c"],
-        "at": "end",
-        "chunks": True,
-    }
+    expected = {**_EXPECTED, "shape": [n, nbytes], "width": nbytes}
     if said != expected:
         wrong = ", ".join(f"{key} {said[key]!r}" for key in expected if said[key] != expected[key])
         raise CorruptError(

@@ -90,12 +90,7 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
             "one code a row, failed items left out",
             "Correct the encoder.",
         )
-    if not plain_name(f"{name}.{'0' * 8}.{'0' * 8}.roaring"):
-        raise SpecError(
-            f"a segment is to be called {name!r}"[:400],
-            "a name of at most 229 bytes that does not begin with '.' and has no '/'",
-            "Choose another name.",
-        )
+    _check_name(name)
     place.confirm()
     folder = place.root / SEGMENTS / f"{name}.{uuid.uuid4().hex[:8]}"
     below = f"{SEGMENTS}/{folder.name}"
@@ -129,6 +124,16 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
         xxh3=seals[SUMMARY].xxh3,
         stands_for=stands_for,
     )
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that the folder, or a list of its deleted rows, could not have."""
+    if not plain_name(f"{name}.{'0' * 8}.{'0' * 8}.roaring"):
+        raise SpecError(
+            f"a segment is to be called {name!r}"[:400],
+            "a name of at most 229 bytes that does not begin with '.' and has no '/'",
+            "Choose another name.",
+        )
 
 
 def _write_data(

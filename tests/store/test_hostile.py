@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 import ssah_index
-from ssah_index.errors import CorruptError, SpecError, SsahError, WriteFailedError
+from ssah_index.errors import CorruptError, FormatError, SpecError, SsahError, WriteFailedError
 from ssah_index.index.building import build_index
 from ssah_index.index.stored import verify_indexes
 from ssah_index.store import Store, collect, compact, repair, verify
@@ -131,6 +131,35 @@ def test_a_manifest_that_cannot_be_is_refused(store, make):
     with pytest.raises(CorruptError):
         Store.open(store).snapshot()
     assert use_all(store) == []
+
+
+def test_fields_that_cannot_be_printed_are_told_all_the_same(store):
+    change(store, lambda body: body["segments"][0].update({"\ud800": 1, "\x1b[2J": 2}))
+    with pytest.raises(FormatError, match=r"has .*ud800") as caught:
+        Store.open(store).snapshot()
+    assert str(caught.value).isprintable()
+    assert use_all(store) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../victim/file", "encoder/../../victim/file", "/etc/passwd", "format.json", "encoder/"],
+)
+def test_files_of_an_encoder_lie_below_its_folder(store, name):
+    path = store / "format.json"
+    body = json.loads(path.read_bytes())
+    del body["xxh3"]
+    body["files"][name] = {"size": 1, "xxh3": "0" * 16}
+    own = hostile.seal(json.dumps(body, sort_keys=True).encode())
+    path.write_bytes(hostile.dump({**body, "xxh3": own}))
+    with pytest.raises(CorruptError, match=r"format\.json"):
+        Store.open(store)
+
+
+def test_an_encoder_has_no_links(store):
+    (store / "encoder" / "words.json").symlink_to(store.parent / "victim" / "rows.arrow")
+    with pytest.raises(CorruptError, match=r"words\.json is a symbolic link"):
+        Store.open(store).load_encoder()
 
 
 def test_more_generations_than_there_are_is_no_way_to_lose_a_commit(store):

@@ -155,6 +155,17 @@ def new_image_net(spec: TrainSpec, images: Tensor, classes: int) -> nn.Module:
     return net
 
 
+def fresh_norms(nets: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    """Batch norms that begin untrained: all but those of a trunk."""
+    trunks = [part for part in nets.modules() if isinstance(part, Trunk)]
+    trained = {id(part) for trunk in trunks for part in trunk.modules()}
+    return [
+        part
+        for part in nets.modules()
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)) and id(part) not in trained
+    ]
+
+
 def rate_groups(nets: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
     """Parameters for an optimiser; those of a trunk have a rate of their own."""
     trunks = [part for part in nets.modules() if isinstance(part, Trunk)]

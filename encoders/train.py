@@ -20,7 +20,8 @@ from encoders.passlog import PassLog, check_log
 from encoders.phases import PhaseTrainer
 from encoders.sentences import require_sentences
 from encoders.trunks import require_trunk, trunk_file
-from encoders.validation import Choice, Scores, check_loss, collapse, failing
+from encoders.validation import Choice, Scores, check_loss, collapse
+from encoders.verdict import verdict
 from ssah_index.errors import SpecError
 from ssah_index.types import Item, Progress, TrainReport
 
@@ -266,7 +267,7 @@ def train(
     )
     outcome = TrainReport(
         failed=len(pairs_among(items)) - len(every),
-        collapsed=failing(trainer, pairs, spec) if spec.passes else None,
+        collapsed=verdict(trainer, pairs, spec) if spec.passes else None,
     )
     return SsahEncoder(
         spec,

@@ -160,11 +160,13 @@ def find_trunk(name: str, folder: Path, trusted: bool) -> Path | None:
     path = Path(which)
     if trusted and path.is_file():
         return path
-    if path.name and (folder / path.name).exists():
-        return plain_file(folder, path.name)
-    for other in filter(None, os.environ.get(TRUNKS_VARIABLE, "").split(os.pathsep)):
-        if path.name and (Path(other) / path.name).is_file():
-            return Path(other) / path.name
+    others = filter(None, os.environ.get(TRUNKS_VARIABLE, "").split(os.pathsep))
+    if path.name not in ("", ".."):
+        if (folder / path.name).exists():
+            return plain_file(folder, path.name)
+        for file in (Path(other) / path.name for other in others):
+            if file.is_file():
+                return file
     raise EncoderError(
         f"the encoder in {folder} needs the file {path.name!r} of the image trunk {kind}, which "
         "is not in that folder",

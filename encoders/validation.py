@@ -11,20 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.config import TrainSpec
 from encoders.pairs import TrainingSet
-from encoders.ranking import (
-    COLLAPSE_MARGIN,
-    expected_precisions,
-    has_collapsed,
-    map_of,
-    mean_over_queries,
-)
+from encoders.ranking import expected_precisions, has_collapsed, map_of, mean_over_queries
 from encoders.retrieval import Retrieval
 from ssah_index.codes import pack
 from ssah_index.errors import CollapseError
@@ -32,10 +24,6 @@ from ssah_index.types import Codes
 
 SAMPLE = 5000
 """Most training pairs that validation pairs are ranked against."""
-JUDGED = 2000
-"""Most training pairs that are ranked against each other at the end."""
-FEW = 10
-"""Pairs with relevant others below which a mean over them says too little."""
 ENCODE_ROWS = 1024
 NETS = ("image_net", "text_net")
 
@@ -198,74 +186,6 @@ def own_map(task: Retrieval) -> tuple[float, float]:
     one_group = total.sum(axis=1, keepdims=True), hits.sum(axis=1, keepdims=True)
     return (
         mean_over_queries(expected_precisions(total, hits)),
-        mean_over_queries(expected_precisions(*one_group)),
-    )
-
-
-def failing(trainer: Judged, pairs: TrainingSet, spec: TrainSpec) -> str | None:
-    """Why the codes of a trained run are of no use, judged on what it was trained on.
-
-    Parameters
-    ----------
-    trainer : Judged
-        On the CPU.
-    pairs : TrainingSet
-        Trained on; a sample of at most 2,000, fixed by the seed, is ranked.
-    spec : TrainSpec
-
-    Returns
-    -------
-    str or None
-        A sentence with figures, or None where codes tell items apart, or there are too few
-        to tell.
-    """
-    own = torch.Generator().manual_seed(spec.seed)
-    sample = pairs.rows(torch.randperm(len(pairs), generator=own)[:JUDGED])
-    trainer.eval()
-    sides = {
-        "image": (codes_of(trainer.image_net, sample.images), sample.images),
-        "text": (codes_of(trainer.text_net, sample.bags), sample.bags),
-    }
-    labels = sample.labels.cpu().numpy()
-    found = {name: _among_others(codes, labels) for name, (codes, _) in sides.items()}
-    chance = found["image"][1]
-    equal = [_equal(name, *side) for name, side in sides.items()]
-    if not any(equal) and (chance is None or chance <= 1 - COLLAPSE_MARGIN):
-        judged = [value for value, by_chance in found.values() if by_chance is not None]
-        if chance is None or not any(has_collapsed(value, chance) for value in judged):
-            return None
-    shown = ", ".join(f"{name}s among {name}s {value:.3f}" for name, (value, _) in found.items())
-    figures = "" if chance is None else f" (MAP of {shown}, by chance {chance:.3f})"
-    reasons = [*filter(None, equal)]
-    if chance is not None and chance > 1 - COLLAPSE_MARGIN:
-        reasons.append("nearly all pairs share a label, so that nothing can be told apart")
-    more = f": {'; '.join(reasons)}" if reasons else ""
-    return (
-        f"The codes have collapsed: within a modality they find no better than chance{figures}"
-        f"{more}."
-    )
-
-
-def _equal(name: str, codes: Codes, inputs: Tensor) -> str:
-    """A remark where all codes are equal, and whether what they are of is so too."""
-    if len(np.unique(codes, axis=0)) > 1:
-        return ""
-    alike = bool((inputs == inputs[0]).all())
-    return f"all {name} codes are equal" + (f", as the {name}s are" if alike else "")
-
-
-def _among_others(codes: Codes, labels: NDArray[np.float32]) -> tuple[float, float | None]:
-    """MAP of items among the others, and that of equal codes; None for it if too few matter."""
-    task = Retrieval(queries=codes, query_labels=labels, database=codes, database_labels=labels)
-    total, hits = task.counts()
-    total[:, 0] -= 1  # the item itself, at distance 0
-    hits[:, 0] -= labels.any(axis=1)
-    matched = hits.sum(axis=1) > 0
-    if matched.sum() < FEW:
-        return math.nan, None
-    one_group = (counts[matched].sum(axis=1, keepdims=True) for counts in (total, hits))
-    return (
-        mean_over_queries(expected_precisions(total[matched], hits[matched])),
         mean_over_queries(expected_precisions(*one_group)),
     )
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from encoders.config import TrainSpec
 from encoders.train import check, fit, train
-from encoders.validation import failing
+from encoders.verdict import verdict
 from ssah_index.errors import CollapseError, EncoderError, SourceError, SpecError
 from ssah_index.types import Item, ReportingEncoder, TrainReport, no_progress
 from tests.encoders.test_fit import SMALL, features
@@ -67,7 +67,10 @@ def grey(tmp_path):
 def test_one_label_equal_texts_and_equal_images_are_told(world, grey):
     some = world[:30]
     cases = {
-        "nearly all pairs share a label": [replace(item, labels=("one",)) for item in some],
+        "there is one label": [replace(item, labels=("one",)) for item in some],
+        "nearly all pairs share a label": [
+            replace(item, labels=("one", item.labels[0])) for item in some
+        ],
         "all text codes are equal, as the texts are": [
             replace(item, text="a square") for item in some
         ],
@@ -90,10 +93,10 @@ def test_codes_that_are_chance_are_told_and_others_are_not():
     spec = TrainSpec.of({**SMALL, "passes": 6})
     trainer = fit(pairs, spec, report=lambda _: None, progress=no_progress)
     state = torch.get_rng_state()
-    assert failing(trainer, pairs, spec) is None
+    assert verdict(trainer, pairs, spec) is None
     order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
     shuffled = replace(pairs, labels=pairs.labels[order])
-    assert "no better than chance (MAP of images among" in failing(trainer, shuffled, spec)
+    assert "no better than chance (MAP of images among" in verdict(trainer, shuffled, spec)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -183,3 +186,10 @@ def test_pairs_that_cannot_be_read_are_counted(world, tmp_path):
 def test_a_vocabulary_that_is_cut_is_told(world):
     _, lines = train_on(world[:6], replace(SPEC, max_words=3, passes=0))
     assert any("cut at its 3 most frequent words (--max-words" in line for line in lines)
+
+
+@pytest.mark.parametrize("count", [2, 6, 12])
+def test_one_step_makes_codes_that_differ(world, count):
+    """Batch norm's running values were nine tenths those of no data: all codes were equal."""
+    trained, _ = train_on(world[:count], replace(SPEC, passes=1))
+    assert trained.report.collapsed is None

@@ -48,7 +48,8 @@ class TrainSpec:
     label_passes: int = 5
     """Passes of LabNet before the first round (paper)."""
     batch_rows: int = 256
-    """Pairs a step."""
+    """Pairs a step, or all where there are fewer. What is left of the pairs after the last whole
+    batch of a pass is not used in it; every pass draws an order of its own."""
     hidden: int = 512
     """Width of the layer before F; the paper's is 4096."""
     learning_rate: float = 1.5e-3

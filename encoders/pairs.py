@@ -91,7 +91,7 @@ def read_pairs(
     if lacking:
         report(f"{len(items) - len(found):,} of {len(items):,} items are left out{lacking}")
     texts = [text for _, _, text in found]
-    vocabulary = _vocabulary(texts, spec, report)
+    vocabulary = _vocabulary(texts, spec)
     labels = label_sets([item for item, _, _ in found], texts, spec)
     trunk = None if spec.image_trunk == "pixels" else open_trunk(spec.image_trunk)
     inputs = Inputs(spec, vocabulary, trunk)
@@ -160,7 +160,7 @@ def check_count(count: int, spec: TrainSpec, told: str) -> None:
         )
 
 
-def _vocabulary(texts: Sequence[str], spec: TrainSpec, report: Callable[[str], None]) -> Vocabulary:
+def _vocabulary(texts: Sequence[str], spec: TrainSpec) -> Vocabulary:
     """The words of the texts; none where a sentence encoder reads them."""
     if spec.text_encoder != "bag":
         return Vocabulary([])
@@ -170,11 +170,6 @@ def _vocabulary(texts: Sequence[str], spec: TrainSpec, report: Callable[[str], N
             f"no word stands in {spec.min_word_texts} of the {len(texts)} texts",
             "words that repeat",
             "Train on more texts, or lower --min-word-texts (min_word_texts).",
-        )
-    if len(vocabulary) == spec.max_words:
-        report(
-            f"the vocabulary is cut at its {spec.max_words:,} most frequent words "
-            "(--max-words, max_words)"
         )
     return vocabulary
 

@@ -183,11 +183,6 @@ def test_pairs_that_cannot_be_read_are_counted(world, tmp_path):
         train_on([*bare, broken])
 
 
-def test_a_vocabulary_that_is_cut_is_told(world):
-    _, lines = train_on(world[:6], replace(SPEC, max_words=3, passes=0))
-    assert any("cut at its 3 most frequent words (--max-words" in line for line in lines)
-
-
 @pytest.mark.parametrize("count", [2, 6, 12])
 def test_one_step_makes_codes_that_differ(world, count):
     """Batch norm's running values were nine tenths those of no data: all codes were equal."""

@@ -122,10 +122,10 @@ def read_pairs(
 def _lacking(items: Sequence[Item]) -> str:
     """What items lack to be pairs, for the end of a sentence; empty where they all are."""
     without = {
-        "an image": sum(item.image is None for item in items),
-        "a text": sum(not (item.text or "").strip() for item in items),
+        "image": sum(item.image is None for item in items),
+        "text": sum(not (item.text or "").strip() for item in items),
     }
-    parts = [f"{count:,} have no {name.split()[1]}" for name, count in without.items() if count]
+    parts = [f"{count:,} have no {name}" for name, count in without.items() if count]
     return f": {', '.join(parts)}" if parts else ""
 
 

@@ -131,6 +131,8 @@ class TrainSpec:
             If a name is unknown, or a value of the wrong type or out of range; all faults
             are named.
         """
+        if not isinstance(options, Mapping):
+            raise SpecError(f"options are {_shown(options)}", "values by name", "Give a dict.")
         known = {field.name for field in fields(cls)}
         unknown = sorted(str(name) for name in options if name not in known)
         own = {name: value for name, value in options.items() if name in known}

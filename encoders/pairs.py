@@ -204,7 +204,8 @@ def label_sets(
 ) -> list[tuple[str, ...]]:
     """Labels of each pair: its own, or its text's frequent words where no pair has any.
 
-    A word serves as a label if it stands in ``min_label_texts`` texts, and in half at most.
+    A word serves as a label if it stands in ``min_label_texts`` texts, and in half of them at
+    most; where no word does both, the first will do.
 
     Raises
     ------
@@ -215,20 +216,19 @@ def label_sets(
         return [pair.labels for pair in pairs]
     words = [set(words_of(text)) for text in texts]
     counts = Counter(word for own in words for word in own)
-    # A word of most texts makes most pairs alike, and teaches nothing.
-    usable = {word: count for word, count in counts.items() if 2 * count <= len(texts)}
-    ranked = sorted(usable, key=lambda word: (-usable[word], word))[: spec.max_words]
-    frequent = {word for word in ranked if usable[word] >= spec.min_label_texts}
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))[: spec.max_words]
+    frequent = {word for word in ranked if counts[word] >= spec.min_label_texts}
     if not frequent:
-        most = max(usable.values(), default=0)
-        lower = f", or lower --min-label-texts (min_label_texts) to {most} or less" if most else ""
+        most = max(counts.values(), default=0)
         raise SourceError(
-            f"no pair has labels, and no word stands in {spec.min_label_texts} texts or more, but "
-            f"not in most of the {len(texts)}",
+            f"no pair has labels, and no word stands in {spec.min_label_texts} of the {len(texts)} "
+            f"texts, but in {most} at most",
             "labels, or words frequent enough to serve as labels",
-            f"Add a column of labels{lower}.",
+            "Add a column of labels, or lower --min-label-texts (min_label_texts).",
         )
-    return [tuple(sorted(own & frequent)) for own in words]
+    # A word of most texts makes most pairs alike, which teaches little.
+    telling = {word for word in frequent if 2 * counts[word] <= len(texts)} or frequent
+    return [tuple(sorted(own & telling)) for own in words]
 
 
 def set_aside(pairs: TrainingSet, spec: TrainSpec) -> tuple[TrainingSet, TrainingSet | None]:

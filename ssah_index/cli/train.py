@@ -76,10 +76,10 @@ def command(
 
     SOURCE is a folder of images with texts beside them: a .txt file of the same stem, or
     one table (.jsonl, .csv, .parquet) with the columns path, text and labels. Where no row
-    has labels, the words that stand in many texts, and in half of them at most, serve as
-    labels. A run that was interrupted goes on from ENCODER.checkpoint, which lies beside
-    ENCODER until it is finished. Exits with 3 if rows of SOURCE could not be read, or if the
-    codes tell the pairs apart no better than chance (they have collapsed).
+    has labels, the words that stand in many texts, but not in most, serve as labels. A run
+    that was interrupted goes on from ENCODER.checkpoint, which lies beside ENCODER until it
+    is finished. Exits with 3 if rows of SOURCE could not be read, or if the codes tell the
+    pairs apart no better than chance (they have collapsed).
     """
     chosen |= {"validation_share": validation, "fine_tune": fine_tune or None}
     options = _options({name: v for name, v in chosen.items() if v is not None}, settings)

@@ -39,6 +39,12 @@ def test_all_faults_are_named_together():
         assert name in caught.value.fault
 
 
+@pytest.mark.parametrize("options", [None, ["bits"], "bits", 64])
+def test_options_are_values_by_name(options):
+    with pytest.raises(SpecError, match="options are .*; expected values by name"):
+        TrainSpec.of(options)
+
+
 def test_whole_numbers_do_for_real_ones_and_stay_as_they_are():
     assert repr(TrainSpec.of({"learning_rate": 1}).learning_rate) == "1"
     with pytest.raises(SpecError, match="pair_scale is 0, not above 0"):

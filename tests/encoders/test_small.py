@@ -123,7 +123,7 @@ def test_options_and_files_are_checked_before_anything_is_read(world, tmp_path, 
         train_on(world[:20], replace(SPEC, validation_share=0.99))
     with pytest.raises(SourceError, match=r"share of 0\.01 takes 0 of 20 pairs"):
         train_on(world[:20], replace(SPEC, validation_share=0.01))
-    with pytest.raises(SourceError, match=r"no word stands in 30 texts.*texts\) to 7 or less"):
+    with pytest.raises(SourceError, match=r"no word stands in 30 of the 20.*--min-label-texts"):
         train_on([replace(item, labels=()) for item in world[:20]])
     with pytest.raises(SourceError, match="no word stands in 1 of the 20 texts"):
         train_on([replace(item, text="?!") for item in world[:20]])
@@ -188,3 +188,10 @@ def test_one_step_makes_codes_that_differ(world, count):
     """Batch norm's running values were nine tenths those of no data: all codes were equal."""
     trained, _ = train_on(world[:count], replace(SPEC, passes=1))
     assert trained.report.collapsed is None
+
+
+def test_equal_texts_without_labels_are_told_at_the_end(world):
+    alike = [replace(item, text="a red square", labels=()) for item in world[:30]]
+    trained, _ = train_on(alike, replace(SPEC, passes=2))
+    assert "all text codes are equal, as the texts are" in trained.report.collapsed
+    assert trained.labels == ("a", "red", "square")

@@ -41,7 +41,7 @@ def test_all_faults_are_named_together():
 
 @pytest.mark.parametrize("options", [None, ["bits"], "bits", 64])
 def test_options_are_values_by_name(options):
-    with pytest.raises(SpecError, match="options are .*; expected values by name"):
+    with pytest.raises(SpecError, match=r"options are .*; expected values by name"):
         TrainSpec.of(options)
 
 

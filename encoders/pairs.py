@@ -214,8 +214,8 @@ def label_sets(
     """
     if any(pair.labels for pair in pairs):
         return [pair.labels for pair in pairs]
-    words = [set(words_of(text)) for text in texts]
-    counts = Counter(word for own in words for word in own)
+    words = [words_of(text) for text in texts]
+    counts = Counter(word for own in words for word in set(own))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))[: spec.max_words]
     frequent = {word for word in ranked if counts[word] >= spec.min_label_texts}
     if not frequent:
@@ -228,7 +228,7 @@ def label_sets(
         )
     # A word of most texts makes most pairs alike, which teaches little.
     telling = {word for word in frequent if 2 * counts[word] <= len(texts)} or frequent
-    return [tuple(sorted(own & telling)) for own in words]
+    return [tuple(word for word in own if word in telling) for own in words]
 
 
 def set_aside(pairs: TrainingSet, spec: TrainSpec) -> tuple[TrainingSet, TrainingSet | None]:

@@ -19,7 +19,7 @@ from encoders.assembly import image_net, text_net
 from encoders.config import TrainSpec
 from encoders.data import Vocabulary
 from encoders.inputs import Inputs
-from encoders.trunks import Trunk, find_trunk, open_trunk, outline_trunk
+from encoders.trunks import Trunk, find_trunk, open_trunk, outline_trunk, refuse_unlisted
 from encoders.weights import Kind, open_weights
 from ssah_index.codes import pack
 from ssah_index.errors import EncoderError, ItemError, SpecError
@@ -87,6 +87,8 @@ class SsahEncoder:
         """
         document = folder.load_document(path)
         spec, labels = document.spec, document.labels
+        if not trusted:
+            refuse_unlisted(spec.image_trunk, path)
         weights = open_weights(path)
         trunk_file = None if spec.fine_tune else find_trunk(spec.image_trunk, path, trusted)
         trunk = _trunk(spec, weights.kinds, trunk_file, path)

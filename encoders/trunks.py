@@ -131,6 +131,22 @@ def require_trunk(name: str) -> None:
         _lite_weights(kind)
 
 
+def refuse_unlisted(name: str, folder: Path) -> None:
+    """Refuse a trunk of an encoder folder that has a library fetch whatever a stranger names.
+
+    Raises
+    ------
+    EncoderError
+    """
+    kind, _, which = name.partition(":")
+    if kind in _LISTED and not _LISTED[kind].fullmatch(which):
+        raise EncoderError(
+            f"the encoder in {folder} names the image trunk {name!r}",
+            f"a name that the library {kind} lists, not a place to fetch one from",
+            "Open it with SsahEncoder.load(path, trusted=True) if you trust its author.",
+        )
+
+
 def find_trunk(name: str, folder: Path, trusted: bool) -> Path | None:
     """The file of a trunk that an encoder folder names; None where it is in no file.
 
@@ -141,21 +157,15 @@ def find_trunk(name: str, folder: Path, trusted: bool) -> Path | None:
     folder : Path
         It may come from a stranger: a path in the name counts only by its last part.
     trusted : bool
-        Whether any path, and any name of a hub, will do.
+        Whether any path will do.
 
     Raises
     ------
     EncoderError
-        If the file is nowhere, or the name could make a library fetch anything.
+        If the file is nowhere.
     """
     kind, _, which = name.partition(":")
     if kind not in NETWORKS:
-        if not trusted and which and not _LISTED[kind].fullmatch(which):
-            raise EncoderError(
-                f"the encoder in {folder} names the image trunk {name!r}",
-                f"a name that the library {kind} lists, not a place to fetch one from",
-                "Open it with SsahEncoder.load(path, trusted=True) if you trust its author.",
-            )
         return None
     path = Path(which)
     if trusted and path.is_file():

@@ -18,7 +18,7 @@ from encoders.checkpoint import fingerprint
 from encoders.config import TrainSpec
 from encoders.export import SsahEncoder
 from encoders.train import train
-from encoders.trunks import TRUNKS_VARIABLE, find_trunk, outline_trunk
+from encoders.trunks import TRUNKS_VARIABLE, find_trunk, outline_trunk, refuse_unlisted
 from encoders.weights import open_weights
 from ssah_index.errors import EncoderError, SsahError
 from ssah_index.plugins import load_encoder
@@ -272,12 +272,15 @@ def test_a_trunks_file_is_looked_for_in_the_folder_and_where_the_user_says(tmp_p
     ["timm:hf-hub:a/b", "timm:local-dir:/tmp", "open_clip:hf-hub:a/b", "open_clip:RN50//etc/passwd",
      "timm:../x", "open_clip:RN50"],
 )  # fmt: skip
-def test_a_hubs_network_has_a_name_of_its_library(name, tmp_path):
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_a_hubs_network_has_a_name_of_its_library(whole, folder, name, fine_tune):
+    content = content_of(whole)
+    spec = {**content["spec"], "image_trunk": name, "fine_tune": fine_tune}
+    seal(folder, {**content, "spec": spec}, weights_of(whole))
     with pytest.raises(EncoderError, match=r"names the image trunk .*trusted=True"):
-        find_trunk(name, tmp_path, trusted=False)
-    assert find_trunk(name, tmp_path, trusted=True) is None
-    assert find_trunk("timm:resnet18.a1_in1k", tmp_path, trusted=False) is None
-    assert find_trunk("open_clip:ViT-B-32/laion2b_s34b_b79k", tmp_path, trusted=False) is None
+        load_encoder(folder)
+    for listed in ("timm:resnet18.a1_in1k", "open_clip:ViT-B-32/laion2b_s34b_b79k", "pixels"):
+        refuse_unlisted(listed, folder)
 
 
 def test_a_trunk_beyond_what_is_published_is_not_laid_out():

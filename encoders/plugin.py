@@ -14,16 +14,26 @@ from encoders.curves import import_matplotlib
 from encoders.evaluate import evaluate
 from encoders.export import SsahEncoder
 from encoders.report import plot
-from encoders.train import train
+from encoders.train import check, train
 from ssah_index.types import Item, Labelled, Modality, Progress, no_progress
 
 
 class Ssah:
-    """The kind of encoder that this package trains; an `ssah_index.types.EncoderKind`."""
+    """The kind of encoder that this package trains; an `ssah_index.types.CheckingKind`."""
 
     def load(self, folder: Path) -> SsahEncoder:
         """Open an encoder folder."""
         return SsahEncoder.load(folder)
+
+    def check(
+        self,
+        options: Mapping[str, Any],
+        *,
+        resume: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Refuse options and files that training would refuse, before items are read."""
+        check(TrainSpec.of(options), resume, log)
 
     def train(
         self,

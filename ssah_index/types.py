@@ -135,6 +135,25 @@ class WarningEncoder(Encoder, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainReport:
+    """What came of a training, beside its encoder."""
+
+    failed: int
+    """Pairs that could not be read and were left out."""
+    collapsed: str | None
+    """A sentence with figures where the codes tell nothing apart, otherwise None."""
+
+
+@runtime_checkable
+class ReportingEncoder(Encoder, Protocol):
+    """An encoder that says what came of its training; a kind need not have it."""
+
+    @property
+    def report(self) -> TrainReport | None:
+        """None where the encoder was loaded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
     """Codes of one modality, and what they are judged by."""
 
@@ -177,8 +196,9 @@ class EncoderKind(Protocol):
     ) -> Encoder:
         """Train on labelled pairs and return the finished encoder.
 
-        ``resume`` names a checkpoint to go on from, kept up to date, removed at the end;
-        ``log`` a CSV file that gets a row a pass.
+        ``resume`` names a checkpoint to go on from, kept up to date, which the caller removes
+        once the encoder is saved; ``log`` a CSV file that gets a row a pass. A
+        KeyboardInterrupt may carry a note (`BaseException.add_note`) of what was kept.
         """
 
     def evaluate(
@@ -212,6 +232,20 @@ class EncoderKind(Protocol):
             has the distances of pairs, in bits, or is None, and ``collapsed`` says
             whether the codes tell items apart no better than chance, None if unknown.
         """
+
+
+@runtime_checkable
+class CheckingKind(EncoderKind, Protocol):
+    """A kind of encoder that can refuse a training before anything is read for it."""
+
+    def check(
+        self,
+        options: Mapping[str, Any],
+        *,
+        resume: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Raise what `train` would raise of its options and files, whatever the items."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -211,7 +211,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     spec = TrainSpec.of(SMALL)
     path = tmp_path / "kept"
     fit(features(), spec, report=quiet, progress=no_progress, resume=path)
-    with pytest.raises(EncoderError, match="of another run"):
+    with pytest.raises(EncoderError, match=r"of another run: seed was 3 and is 4"):
         fit(features(), replace(spec, seed=4), report=quiet, progress=no_progress, resume=path)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(EncoderError, match="cannot be read"):

@@ -27,7 +27,7 @@ from ssah_index.store.arrow import check_batch, check_values
 from ssah_index.store.files import Seal
 from ssah_index.store.manifest import manifest_name
 from ssah_index.store.names import plain_name, plain_path
-from tests.conftest import random_codes, run_cli
+from tests.conftest import random_codes, run_cli, staged
 from tests.store import hostile
 from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ssah_index.errors import SpecError
@@ -15,6 +15,9 @@ TRUNKS = ("pixels", "efficientnet-lite0", "efficientnet-lite2")
 TRUNK_KINDS = ("cnn-f", "vgg-19", "timm", "open_clip")
 """Image trunks written KIND:WHICH, by a file or by a name in a hub."""
 TEXT_ENCODERS = ("bag", "minilm")
+WORD_RULES = ("unicode", "plain")
+BEFORE: dict[str, Any] = {"words": "plain"}
+"""What a stored specification means that was written before a field existed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +79,9 @@ class TrainSpec:
     """Peak rate of a trunk that trains."""
     text_encoder: str = "bag"
     """"bag": words of a vocabulary; "minilm": vectors of a sentence encoder that stays as it is."""
+    words: str = "unicode"
+    """How texts are split: "unicode", by Unicode's rules for any script; "plain", as encoders
+    did before there was a choice. See `encoders.words`."""
     image_size: int = 64
     """Pixels a side of the square that an image is squeezed to; a named trunk has its own."""
     min_word_texts: int = 1
@@ -146,6 +152,19 @@ class TrainSpec:
         defaults = _PRESET_DEFAULTS.get(options.get("preset", "modern"), {})
         return cls(**{**defaults, **options})
 
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> TrainSpec:
+        """The spec that an encoder's document holds; see `document`."""
+        return cls.of({**BEFORE, **document})
+
+    def document(self) -> dict[str, Any]:
+        """The spec as an encoder's document holds it, and its fingerprint is made of.
+
+        A field that has the value of the time before it is left out, so that encoders of
+        that time keep their fingerprints.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in BEFORE or v != BEFORE[k]}
+
 
 def _input_faults(spec: TrainSpec) -> list[str]:
     """What is wrong with the choice of trunk and text encoder."""
@@ -159,6 +178,8 @@ def _input_faults(spec: TrainSpec) -> list[str]:
     if spec.text_encoder not in TEXT_ENCODERS:
         known = ", ".join(TEXT_ENCODERS)
         faults.append(f"text_encoder is {spec.text_encoder!r}, not one of {known}")
+    if spec.words not in WORD_RULES:
+        faults.append(f"words is {spec.words!r}, not one of {', '.join(WORD_RULES)}")
     return faults
 
 

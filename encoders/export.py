@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from encoders import checkpoint
 from encoders.assembly import image_net, text_net
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary
 from encoders.inputs import Inputs
 from encoders.trunks import Trunk, open_trunk, restore_trunk
+from encoders.words import Vocabulary
 from ssah_index.codes import pack
 from ssah_index.errors import EncoderError, ItemError
 from ssah_index.types import Codes, Modality
@@ -65,10 +64,11 @@ class SsahEncoder:
             If a frozen part is not there.
         """
         document, weights, _ = checkpoint.load(folder)
-        spec = TrainSpec.of(document["spec"])
+        spec = TrainSpec.stored(document["spec"])
         labels = document["labels"]
         trunk = _trunk(spec, weights, folder)
-        inputs = Inputs(spec, Vocabulary(document["vocabulary"]), trunk)
+        vocabulary = Vocabulary(document["vocabulary"], spec.words)
+        inputs = Inputs(spec, vocabulary, trunk)
         _check_frozen(inputs, document, folder)
         trained = trunk if spec.fine_tune else None
         image = image_net(spec, inputs.image_width, len(labels), trained)
@@ -93,7 +93,7 @@ class SsahEncoder:
 
     def _document(self) -> dict[str, Any]:
         document = {
-            "spec": asdict(self.spec),
+            "spec": self.spec.document(),
             "vocabulary": list(self.inputs.vocabulary.words),
             "labels": list(self.labels),
         }
@@ -134,6 +134,16 @@ class SsahEncoder:
         """Packed codes, uint8 (len(batch) - len(failures), bits / 8); see `activations`."""
         activations, failures = self.activations(modality, batch)
         return pack(activations), failures
+
+    def warnings(self, modality: Modality, batch: Sequence[Any]) -> list[list[str]]:
+        """Sentences about what of each item is left out; none where it cannot be encoded."""
+        sentences = []
+        for value in batch:
+            try:
+                sentences.append(self.inputs.warnings(modality, value))
+            except ItemError:
+                sentences.append([])
+        return sentences
 
 
 def _trunk(spec: TrainSpec, weights: Mapping[str, Tensor], folder: Path) -> Trunk | None:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, label_matrix, words_of
+from encoders.data import label_matrix
 from encoders.inputs import Inputs
 from encoders.trunks import open_trunk
+from encoders.words import Vocabulary, WordCounts, words_of
 from ssah_index.errors import ItemError, SourceError
 from ssah_index.types import Item, Progress
 
@@ -77,7 +78,7 @@ def read_pairs(
             "Put a .txt file of the same stem, or a table of path and text, beside the images.",
         )
     texts = [text for _, _, text in found]
-    vocabulary = _vocabulary(texts, spec)
+    vocabulary = _vocabulary(texts, spec, report)
     labels = label_sets([item for item, _, _ in found], texts, spec)
     trunk = None if spec.image_trunk == "pixels" else open_trunk(spec.image_trunk)
     inputs = Inputs(spec, vocabulary, trunk)
@@ -100,17 +101,20 @@ def read_pairs(
     return pairs, inputs, names
 
 
-def _vocabulary(texts: Sequence[str], spec: TrainSpec) -> Vocabulary:
+def _vocabulary(texts: Sequence[str], spec: TrainSpec, report: Callable[[str], None]) -> Vocabulary:
     """The words of the texts; none where a sentence encoder reads them."""
     if spec.text_encoder != "bag":
-        return Vocabulary([])
-    vocabulary = Vocabulary.of(texts, spec.min_word_texts, spec.max_words)
+        return Vocabulary([], spec.words)
+    counts = WordCounts(texts, spec.words)
+    vocabulary = counts.vocabulary(spec.min_word_texts, spec.max_words)
     if not len(vocabulary):
         raise SourceError(
             f"no word stands in {spec.min_word_texts} of the {len(texts)} texts",
             "words that repeat",
             "Train on more texts, or lower min_word_texts.",
         )
+    for sentence in counts.left_out(spec.min_word_texts, spec.max_words):
+        report(sentence)
     return vocabulary
 
 
@@ -151,14 +155,15 @@ def label_sets(
     """
     if any(pair.labels for pair in pairs):
         return [pair.labels for pair in pairs]
-    frequent = set(Vocabulary.of(texts, spec.min_label_texts, spec.max_words).words)
+    counts = WordCounts(texts, spec.words)
+    frequent = set(counts.vocabulary(spec.min_label_texts, spec.max_words).words)
     if not frequent:
         raise SourceError(
             f"no pair has labels, and no word stands in {spec.min_label_texts} texts",
             "labels, or words frequent enough to serve as labels",
             "Add a column of labels, or lower min_label_texts.",
         )
-    return [tuple(word for word in words_of(text) if word in frequent) for text in texts]
+    return [tuple(w for w in words_of(text, spec.words) if w in frequent) for text in texts]
 
 
 def set_aside(pairs: TrainingSet, spec: TrainSpec) -> tuple[TrainingSet, TrainingSet | None]:

@@ -121,6 +121,14 @@ class RealEncoder(Encoder, Protocol):
         """Float32 (len(batch) - len(failures), bits), and failures; as `encode` gives codes."""
 
 
+@runtime_checkable
+class WarningEncoder(Encoder, Protocol):
+    """An encoder that says what of an item it leaves out."""
+
+    def warnings(self, modality: Modality, batch: Sequence[Any]) -> list[list[str]]:
+        """Sentences about each item, len(batch) lists; an empty list where all of it is used."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
     """Codes of one modality, and what they are judged by."""

@@ -1,0 +1,146 @@
+"""What of an image file's damage shows before its pixels are decoded.
+
+Pillow reports a file that ends too early, but neither a flipped byte of a PNG nor what
+libjpeg, libwebp and others only warn of. What is found, by format:
+
+PNG
+    Any flipped byte up to the end of the image, by the checksum of each chunk, and any cut.
+JPEG
+    Any cut, even within the end marker; restart markers out of order; a marker that does not
+    belong where it stands. A byte that flips within the entropy-coded data and makes no
+    marker is not found: it has no checksum, and libjpeg's warnings do not reach Python.
+WebP
+    Any cut, by the length that its first line states; flipped bytes where libwebp refuses
+    them.
+GIF
+    A cut within the first frame, and flipped bytes where its blocks or codes no longer hold.
+Others
+    What Pillow refuses: cuts, and flipped bytes in headers and in compressed data that no
+    longer inflates. Raw pixels (BMP, uncompressed TIFF) have no checksum.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from typing import BinaryIO
+
+MAX_FILE_BYTES = 1 << 30
+"""Largest PNG, JPEG, GIF or WebP file, bytes: these are read whole, to be checked."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+PNG_ORIENTATIONS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+"""Keywords of the texts that may say how an image is turned."""
+PNG_TEXT_BYTES = 1 << 16
+"""Largest text that is handed on; all stay below what Pillow refuses when inflated."""
+
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+EOI, SOS, TEM = 0xD9, 0xDA, 0x01
+RESTARTS = range(0xD0, 0xD8)
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+BETWEEN_SCANS = frozenset({EOI, SOS, 0xC4, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+"""Markers that may end the data of a scan: tables, comments, the next scan or the end."""
+
+
+class RefusalError(Exception):
+    """Why an image file is not decoded, in words that follow its name."""
+
+
+def checked(file: BinaryIO) -> BinaryIO:
+    """The file, or a copy in memory, from its beginning, once it has passed its checks.
+
+    Raises
+    ------
+    RefusalError
+        If it is damaged, cut short or too large to check.
+    """
+    head = file.read(12)
+    file.seek(0)
+    if head.startswith(PNG_SIGNATURE):
+        return io.BytesIO(_check_png(_whole(file)))
+    if head.startswith(b"\xff\xd8\xff"):
+        data = _whole(file)
+        _check_jpeg(data)
+        return io.BytesIO(data)
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        data = _whole(file)
+        if len(data) < 8 + int.from_bytes(head[4:8], "little"):
+            raise RefusalError("it is cut short")
+        return io.BytesIO(data)
+    return file
+
+
+def _whole(file: BinaryIO) -> bytes:
+    data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise RefusalError(f"the file is larger than {MAX_FILE_BYTES:,} bytes")
+    return data
+
+
+def _check_png(data: bytes) -> bytes:
+    """The file without its texts, which Pillow would refuse an image for."""
+    view, at, kind = memoryview(data), len(PNG_SIGNATURE), b""
+    kept = [view[:at]]
+    while kind != b"IEND":
+        body, kind = at + 8, data[at + 4 : at + 8]
+        end = body + int.from_bytes(data[at : at + 4], "big") + 4
+        if end > len(data) or len(kind) < 4:
+            raise RefusalError("it is cut short")
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise RefusalError(f"it is damaged: the checksum of a {_name(kind)} chunk is wrong")
+        turning = end - body < PNG_TEXT_BYTES and data.startswith(PNG_ORIENTATIONS, body)
+        if kind not in PNG_TEXTS or turning:
+            kept.append(view[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _name(kind: bytes) -> str:
+    return kind.decode("ascii", "backslashreplace")
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Walk from marker to marker up to the end of the image, as libjpeg does."""
+    at, components, sequential, last = 2, 0, False, False
+    while True:
+        marker, at = _next_marker(data, at)
+        if marker == EOI:
+            return
+        if last:
+            raise RefusalError(f"it is damaged: marker {marker:02X} stands within its pixels")
+        if marker in RESTARTS or marker == TEM:
+            continue
+        body, at = at, at + max(2, int.from_bytes(data[at : at + 2], "big"))
+        if at > len(data):
+            raise RefusalError("it is cut short")
+        if marker in FRAMES and at - body > 7:
+            components, sequential = data[body + 7], marker in SEQUENTIAL_FRAMES
+        elif marker == SOS and at - body > 2:
+            at = _end_of_scan(data, at)
+            last = sequential and data[body + 2] == components
+
+
+def _next_marker(data: bytes, at: int) -> tuple[int, int]:
+    """The next marker from ``at`` on, and the position behind it."""
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise RefusalError("it is cut short: the end marker is missing")
+    return found[1][0], found.end()
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    """Position of the marker that ends the entropy-coded data at ``at``."""
+    due = 0
+    for found in _MARKER.finditer(data, at):
+        marker = found[1][0]
+        if marker in RESTARTS:
+            if marker != RESTARTS[due]:
+                raise RefusalError("it is damaged: its restart markers are out of order")
+            due = (due + 1) % len(RESTARTS)
+        elif marker in BETWEEN_SCANS:
+            return found.start()
+        else:
+            raise RefusalError(f"it is damaged: marker {marker:02X} stands within its pixels")
+    raise RefusalError("it is cut short: the end marker is missing")

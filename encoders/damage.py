@@ -4,7 +4,8 @@ Pillow reports a file that ends too early, but neither a flipped byte of a PNG n
 libjpeg, libwebp and others only warn of. What is found, by format:
 
 PNG
-    Any flipped byte up to the end of the image, by the checksum of each chunk, and any cut.
+    Any flipped byte up to the end of the image, by the checksum of each chunk, any cut, and
+    rows that are missing though all checksums hold.
 JPEG
     Any cut, even within the end marker; restart markers out of order; a marker that does not
     belong where it stands. A byte that flips within the entropy-coded data and makes no
@@ -23,7 +24,9 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 MAX_FILE_BYTES = 1 << 30
@@ -35,7 +38,16 @@ PNG_ORIENTATIONS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
 PNG_TEXT_BYTES = 1 << 16
 """Largest text that is handed on; all stay below what Pillow refuses when inflated."""
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples a pixel by type of colour."""
+PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+              (0, 1, 1, 2))  # fmt: skip
+"""First column and row, and steps between columns and rows, of each pass of interlacing."""
+
+_MARKER = re.compile(rb"\xff(?=[^\x00])")
+"""The first byte of a marker, or a fill byte before one. So simple a pattern is sought 30 times
+as fast as one that skips fill bytes itself: 0.16 ms for 217 kB instead of 5 ms."""
+FILL = 0xFF
 EOI, SOS, TEM = 0xD9, 0xDA, 0x01
 RESTARTS = range(0xD0, 0xD8)
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -81,24 +93,59 @@ def _whole(file: BinaryIO) -> bytes:
 
 def _check_png(data: bytes) -> bytes:
     """The file without its texts, which Pillow would refuse an image for."""
-    view, at, kind = memoryview(data), len(PNG_SIGNATURE), b""
-    kept = [view[:at]]
-    while kind != b"IEND":
-        body, kind = at + 8, data[at + 4 : at + 8]
-        end = body + int.from_bytes(data[at : at + 4], "big") + 4
-        if end > len(data) or len(kind) < 4:
-            raise RefusalError("it is cut short")
-        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise RefusalError(f"it is damaged: the checksum of a {_name(kind)} chunk is wrong")
-        turning = end - body < PNG_TEXT_BYTES and data.startswith(PNG_ORIENTATIONS, body)
+    kept: list[bytes | memoryview] = [PNG_SIGNATURE]
+    for kind, body, whole in _chunks(data):
+        if zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:], "big"):
+            name = kind.decode("ascii", "backslashreplace")
+            raise RefusalError(f"it is damaged: the checksum of its chunk {name} is wrong")
+        turning = len(body) < PNG_TEXT_BYTES and bytes(body[:32]).startswith(PNG_ORIENTATIONS)
         if kind not in PNG_TEXTS or turning:
-            kept.append(view[at:end])
-        at = end
+            kept.append(whole)
     return b"".join(kept)
 
 
-def _name(kind: bytes) -> str:
-    return kind.decode("ascii", "backslashreplace")
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Kind and body of each chunk up to IEND, and the whole of it."""
+    view, at, kind = memoryview(data), len(PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        kind = data[at + 4 : at + 8]
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
+            raise RefusalError("it is cut short")
+        yield kind, view[at + 8 : end - 4], view[at:end]
+        at = end
+
+
+def check_png_rows(file: BinaryIO) -> None:
+    """Refuse a PNG of fewer rows than it states, whose last ones Pillow leaves at zero.
+
+    Its rows are inflated again, to be counted.
+
+    Raises
+    ------
+    RefusalError
+    """
+    file.seek(0)
+    data = file.read()
+    inflater, inflated = zlib.decompressobj(), 0
+    for kind, body, _ in _chunks(data):
+        pending: bytes | memoryview = body if kind == b"IDAT" else b""
+        while pending:
+            inflated += len(inflater.decompress(pending, 1 << 20))
+            pending = inflater.unconsumed_tail
+    if inflated < _png_bytes(data):
+        raise RefusalError("it is cut short: rows are missing")
+
+
+def _png_bytes(data: bytes) -> int:
+    """Bytes of all rows, inflated, as the header states them."""
+    width, height, depth, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    total = 0
+    for x, y, across, down in PNG_PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // across), -(-(height - y) // down)
+        if columns > 0:
+            total += max(0, rows) * (1 + -(-columns * depth * PNG_CHANNELS[colour] // 8))
+    return total
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -124,23 +171,23 @@ def _check_jpeg(data: bytes) -> None:
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int]:
     """The next marker from ``at`` on, and the position behind it."""
-    found = _MARKER.search(data, at)
-    if found is None:
-        raise RefusalError("it is cut short: the end marker is missing")
-    return found[1][0], found.end()
+    for found in _MARKER.finditer(data, at):
+        if data[found.end()] != FILL:
+            return data[found.end()], found.end() + 1
+    raise RefusalError("it is cut short: the end marker is missing")
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
     """Position of the marker that ends the entropy-coded data at ``at``."""
     due = 0
     for found in _MARKER.finditer(data, at):
-        marker = found[1][0]
+        marker = data[found.end()]
         if marker in RESTARTS:
             if marker != RESTARTS[due]:
                 raise RefusalError("it is damaged: its restart markers are out of order")
             due = (due + 1) % len(RESTARTS)
         elif marker in BETWEEN_SCANS:
             return found.start()
-        else:
+        elif marker != FILL:
             raise RefusalError(f"it is damaged: marker {marker:02X} stands within its pixels")
     raise RefusalError("it is cut short: the end marker is missing")

@@ -22,7 +22,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -107,8 +107,8 @@ def image_warnings(path: Path) -> list[str]:
 @contextlib.contextmanager
 def _regular_file(path: Path) -> Iterator[BinaryIO]:
     """Open what is surely a file: a pipe would wait for a writer, a device may never end."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123  a descriptor has no Path
+    # Path.open takes no opener; open() would take a number for a file that is open already.
+    with open(os.fspath(path), "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             kind = "named pipe" if stat.S_ISFIFO(status.st_mode) else "device"
@@ -118,13 +118,18 @@ def _regular_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 @contextlib.contextmanager
 def _opened(file: BinaryIO) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """The image of a file, once it has passed the checks of its format, and its bytes.
 
     Pillow warns of harmless things, such as EXIF that is damaged, and does so in whatever way
     the caller has chosen, as errors too. Only of a TIFF's own directory a warning means that
-    a part of the picture is lost.
+    a part of the picture is lost. Filters are the process's: images decoded in several threads
+    at once may lose it warnings, no more.
     """
     Image.init()
     formats = [*COMMON, *(name for name in Image.ID if name not in NOT_OPENED)]
@@ -132,10 +137,17 @@ def _opened(file: BinaryIO) -> Iterator[tuple[Image.Image, BinaryIO]]:
         warnings.simplefilter("always")
         source = checked(file)
         with Image.open(source, formats=formats) as image:
-            lost = [str(w.message) for w in told if "too many entries" not in str(w.message)]
-            if image.format == "TIFF" and lost:
-                raise RefusalError(f"it is damaged: {lost[0].strip()}")
+            if image.format == "TIFF":
+                _check_directory(told)
             yield image, source
+
+
+def _check_directory(told: Sequence[warnings.WarningMessage]) -> None:
+    """Refuse a TIFF of whose directory Pillow says that a part is lost."""
+    for warning in told:
+        words = str(warning.message).strip()
+        if warning.category is UserWarning and "too many entries" not in words:
+            raise RefusalError(f"it is damaged: {words}")
 
 
 def _decode(image: Image.Image, source: BinaryIO, size: int) -> NDArray[np.uint8]:
@@ -184,7 +196,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 def _grey(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits in mode L; see the top of the module."""
     tags: Any = getattr(image, "tag_v2", {})
-    values = np.asarray(image)
+    values: NDArray[Any] = np.asarray(image)
     if image.mode == "I" and image.format == "TIFF" and tags.get(SAMPLE_FORMAT, (1,))[0] == 1:
         values = values.view(np.uint32)  # Pillow reads it as signed
     missing = np.isnan(values)
@@ -199,7 +211,8 @@ def _grey(image: Image.Image) -> Image.Image:
         low, high = float(finite.min()), float(finite.max())
     if high > low:
         # Halves first: the span of two floats may be beyond the greatest.
-        scaled = (values / 2.0 - low / 2) / (high / 2 - low / 2)
+        exact = "f8" if image.mode == "I" else "f4"
+        scaled = (values.astype(exact) / 2 - low / 2) / (high / 2 - low / 2)
     else:
         scaled = np.full(values.shape, 128 / 255)
     if tags.get(PHOTOMETRIC) == 0:  # white is zero, which Pillow minds up to 8 bits

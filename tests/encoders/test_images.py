@@ -176,6 +176,7 @@ DEEP = {
     "I;16 lzw": ("tif", lambda ramp: (ramp * 65535).astype(np.uint16), {"compression": "tiff_lzw"}),
     "I;16 pgm": ("pgm", lambda ramp: (ramp * 65535).astype(np.uint16), {}),
     "int32": ("tif", lambda ramp: (ramp * 4e9 - 2e9).astype(np.int32), {}),
+    "int32, far from zero": ("tif", lambda ramp: (ramp.astype("f8") * 255 + 2e9).astype("i4"), {}),
     "float": ("tif", lambda ramp: ramp.astype(np.float32), {}),
     "float, negative": ("tif", lambda ramp: (ramp * 3e38 - 1e38).astype(np.float32), {}),
     "float, its whole range": ("tif", lambda ramp: ((ramp - 0.5) * 2 * 3.4e38).astype("f4"), {}),
@@ -264,6 +265,14 @@ def test_only_regular_files_are_opened(tmp_path, make, reason):
     assert image_warnings(tmp_path / "x.png") == []
 
 
+def test_refused_paths_leave_no_file_open(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    before = len(os.listdir("/proc/self/fd"))
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), FROZEN / "codes.json") * 3:
+        reason_of(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_link_to_a_picture_is_one(tmp_path):
     (tmp_path / "link.png").symlink_to(FROZEN / "red.png")
     assert (load_image(tmp_path / "link.png", 8) == load_image(FROZEN / "red.png", 8)).all()
@@ -327,12 +336,13 @@ def test_a_picture_that_no_memory_holds_is_one_failure(tmp_path):
 
 def test_the_callers_warning_filters_decide_nothing(tmp_path, monkeypatch):
     """Pillow's bound on pixels warns at the bound and refuses at twice the bound."""
-    path = save(tmp_path / "x.png", Image.new("RGB", (12, 12)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for action in ("error", "always", "ignore"):
-        with warnings.catch_warnings():
-            warnings.simplefilter(action)
-            assert load_image(path, 4).shape == (3, 4, 4)
+        for suffix in ("png", "tif"):
+            path = save(tmp_path / f"x.{suffix}", Image.new("RGB", (12, 12)))
+            with warnings.catch_warnings():
+                warnings.simplefilter(action)
+                assert load_image(path, 4).shape == (3, 4, 4)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     assert "144 pixels" in reason_of(path)
     assert "100 pixels" in reason_of(path)

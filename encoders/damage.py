@@ -79,7 +79,7 @@ def checked(file: BinaryIO) -> BinaryIO:
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         data = _whole(file)
         if len(data) < 8 + int.from_bytes(head[4:8], "little"):
-            raise RefusalError("it is cut short")
+            raise RefusalError("the file is truncated")
         return io.BytesIO(data)
     return file
 
@@ -111,7 +111,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
         kind = data[at + 4 : at + 8]
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data):
-            raise RefusalError("it is cut short")
+            raise RefusalError("the file is truncated")
         yield kind, view[at + 8 : end - 4], view[at:end]
         at = end
 
@@ -134,7 +134,7 @@ def check_png_rows(file: BinaryIO) -> None:
             inflated += len(inflater.decompress(pending, 1 << 20))
             pending = inflater.unconsumed_tail
     if inflated < _png_bytes(data):
-        raise RefusalError("it is cut short: rows are missing")
+        raise RefusalError("the file is truncated: rows are missing")
 
 
 def _png_bytes(data: bytes) -> int:
@@ -161,7 +161,7 @@ def _check_jpeg(data: bytes) -> None:
             continue
         body, at = at, at + max(2, int.from_bytes(data[at : at + 2], "big"))
         if at > len(data):
-            raise RefusalError("it is cut short")
+            raise RefusalError("the file is truncated")
         if marker in FRAMES and at - body > 7:
             components, sequential = data[body + 7], marker in SEQUENTIAL_FRAMES
         elif marker == SOS and at - body > 2:
@@ -174,7 +174,7 @@ def _next_marker(data: bytes, at: int) -> tuple[int, int]:
     for found in _MARKER.finditer(data, at):
         if data[found.end()] != FILL:
             return data[found.end()], found.end() + 1
-    raise RefusalError("it is cut short: the end marker is missing")
+    raise RefusalError("the file is truncated: the end marker is missing")
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
@@ -190,4 +190,4 @@ def _end_of_scan(data: bytes, at: int) -> int:
             return found.start()
         elif marker != FILL:
             raise RefusalError(f"it is damaged: marker {marker:02X} stands within its pixels")
-    raise RefusalError("it is cut short: the end marker is missing")
+    raise RefusalError("the file is truncated: the end marker is missing")

@@ -54,11 +54,16 @@ _UNSPACED = (
     r"[[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Line_Break=Complex_Context}]"
     r"&&[\p{L}\p{N}]]"
 )
+_ELSEWHERE = rf"[\p{{L}}--[\p{{Latin}}{_UNSPACED}]]"
+"""Letters of the scripts in which an apostrophe is one of them."""
 _RUN = _compiled(
-    r"""[\p{L}\p{N}][\p{L}\p{N}\p{M}]*+
-        (?:(?:['\u2019](?=[\p{L}--\p{Latin}])|·(?=\p{L})|["״](?=\p{Hebrew}))[\p{L}\p{N}\p{M}]++)*+
-    | \p{Regional_Indicator}{2}
-    | [\p{Extended_Pictographic}--[©®]]"""
+    rf"""[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}\p{{M}}]*+
+        (?:(?: (?<=[{_ELSEWHERE}\p{{M}}])['\u2019](?={_ELSEWHERE})
+             | (?<=\p{{Latin}})·(?=\p{{Latin}})
+             | (?<=\p{{Hebrew}})["״](?=\p{{Hebrew}}))
+           [\p{{L}}\p{{N}}\p{{M}}]++)*+
+    | \p{{Regional_Indicator}}{{2}}
+    | [\p{{Extended_Pictographic}}--[©®]]"""
 )
 """Letters, digits and marks that no space parts; a flag; an emoji."""
 _PARTS = _compiled(rf"(?P<unspaced>{_UNSPACED}[{_UNSPACED}\p{{M}}]*+)|(?:(?!{_UNSPACED}).)++")

@@ -89,7 +89,7 @@ def test_a_png_of_too_few_rows_is_refused_though_its_checksums_hold(tmp_path, in
         data[28] = 1
         data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "x.png").write_bytes(data)
-    assert reason_of(tmp_path / "x.png").startswith(("it is cut short: rows", "OSError"))
+    assert reason_of(tmp_path / "x.png").startswith(("the file is truncated: rows", "OSError"))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
@@ -156,8 +156,8 @@ def test_what_a_jpeg_shows_of_its_damage_is_refused(tmp_path):
 
     data = encoded("jpeg")
     middle = (data.index(b"\xff\xda") + len(data)) // 2
-    assert refused(data[:-2]) == "it is cut short: the end marker is missing"
-    assert refused(data[:-1]) == "it is cut short: the end marker is missing"
+    assert refused(data[:-2]) == "the file is truncated: the end marker is missing"
+    assert refused(data[:-1]) == "the file is truncated: the end marker is missing"
     for marker in (b"\xff\x10", b"\xff\xc0", b"\xff\xd8", b"\xff\xdb\0\2", b"\xff\xe0\0\2"):
         assert "stands within its pixels" in refused(data[:middle] + marker + data[middle:])
     restarts = encoded("jpeg, restarts")

@@ -351,4 +351,4 @@ def test_the_callers_warning_filters_decide_nothing(tmp_path, monkeypatch):
 def test_postscript_is_not_run(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
-    assert "no image format" in reason_of(path)
+    assert "cannot identify its format" in reason_of(path)

@@ -37,6 +37,7 @@ def test_words_of_european_texts_are_runs_of_letters_and_digits(rule):
         ("м’ята", ["м'ята"]),
         ('צה"ל', ['צה"ל']),
         ("col·lecció", ["col·lecció"]),
+        ("猫·狗 猫'狗 a'猫 é\"ш", ["猫", "狗", "a", "é", "ш"]),
         ("a\u200bb so\u00adft می\u200cخواهم", ["a", "b", "soft", "میخواهم"]),
         ("👩\u200d🚀👍🏽 🇩🇪🇫🇷 ❤\ufe0f ©", ["👩", "🚀", "👍", "🇩🇪", "🇫🇷", "❤"]),
         ("1\ufe0f\u20e3 ①", ["1"]),

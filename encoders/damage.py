@@ -1,7 +1,7 @@
 """What of an image file's damage shows before its pixels are decoded.
 
-Pillow reports a file that ends too early, but neither a flipped byte of a PNG nor what
-libjpeg, libwebp and others only warn of. What is found, by format:
+Pillow reports most files that end too early, but neither a flipped byte of a PNG nor what
+libjpeg only warns of. What is found, here or by Pillow:
 
 PNG
     Any flipped byte up to the end of the image, by the checksum of each chunk, any cut, and
@@ -10,14 +10,11 @@ JPEG
     Any cut, even within the end marker; restart markers out of order; a marker that does not
     belong where it stands. A byte that flips within the entropy-coded data and makes no
     marker is not found: it has no checksum, and libjpeg's warnings do not reach Python.
-WebP
-    Any cut, by the length that its first line states; flipped bytes where libwebp refuses
-    them.
-GIF
-    A cut within the first frame, and flipped bytes where its blocks or codes no longer hold.
-Others
-    What Pillow refuses: cuts, and flipped bytes in headers and in compressed data that no
-    longer inflates. Raw pixels (BMP, uncompressed TIFF) have no checksum.
+TIFF
+    Any cut; parts of its directory that are lost; compressed data that no longer inflates.
+GIF, WebP, AVIF, BMP and others
+    Any cut that takes pixels of the first frame. Flipped bytes only where a header or the
+    compressed data no longer makes sense: none of these has a checksum of its pixels.
 """
 
 from __future__ import annotations
@@ -30,14 +27,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 MAX_FILE_BYTES = 1 << 30
-"""Largest PNG, JPEG, GIF or WebP file, bytes: these are read whole, to be checked."""
+"""Largest PNG or JPEG file, bytes: these are read whole, to be checked."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 PNG_ORIENTATIONS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
 """Keywords of the texts that may say how an image is turned."""
 PNG_TEXT_BYTES = 1 << 16
-"""Largest text that is handed on; all stay below what Pillow refuses when inflated."""
-
+"""Largest of them that is handed on: Pillow refuses those that inflate to more than 1 MB."""
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by type of colour."""
 PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -68,18 +64,13 @@ def checked(file: BinaryIO) -> BinaryIO:
     RefusalError
         If it is damaged, cut short or too large to check.
     """
-    head = file.read(12)
+    head = file.read(len(PNG_SIGNATURE))
     file.seek(0)
     if head.startswith(PNG_SIGNATURE):
         return io.BytesIO(_check_png(_whole(file)))
     if head.startswith(b"\xff\xd8\xff"):
         data = _whole(file)
         _check_jpeg(data)
-        return io.BytesIO(data)
-    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        data = _whole(file)
-        if len(data) < 8 + int.from_bytes(head[4:8], "little"):
-            raise RefusalError("the file is truncated")
         return io.BytesIO(data)
     return file
 

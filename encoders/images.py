@@ -234,7 +234,7 @@ def _reason(path: object, error: Exception) -> str:
     if isinstance(error, RefusalError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "cannot identify its format: it is damaged at the beginning, or of a kind that is not read"
+        return "cannot identify its format: damaged at its beginning, or of a kind that is not read"
     if isinstance(error, OSError) and error.errno is not None:
         if address := ADDRESS.match(str(path)):
             return f"it is an address of the kind {address[0]}, not a file"

@@ -7,6 +7,7 @@ import socket
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from encoders import images
+from encoders.config import TrainSpec
 from encoders.damage import PNG_SIGNATURE
 from encoders.export import SsahEncoder
 from encoders.images import image_warnings, load_image
+from encoders.pairs import read_pairs
 from ssah_index.errors import ItemError
+from ssah_index.types import no_progress
 
 RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
 """Grey from black to white."""
@@ -346,6 +350,23 @@ def test_the_callers_warning_filters_decide_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     assert "144 pixels" in reason_of(path)
     assert "100 pixels" in reason_of(path)
+
+
+def test_training_leaves_out_what_cannot_be_decoded_and_says_why(world, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    bad = [
+        replace(world[0], image=tmp_path / "pipe.png"),
+        replace(world[0], image=tmp_path / "cut.jpg"),
+        replace(world[0], image=Path("x" * 5000)),
+        replace(world[0], text="a surrogate \ud800"),
+    ]
+    told = []
+    spec = TrainSpec(batch_rows=8, image_size=16)
+    pairs, _, _ = read_pairs([*bad, *world[:20]], spec, told.append, no_progress)
+    assert len(pairs) == 20
+    assert "4 of 24 pairs are left out" in told[0]
+    assert "named pipe" in told[0]
 
 
 def test_postscript_is_not_run(tmp_path):

@@ -115,6 +115,13 @@ def test_bags_have_unit_length_and_ignore_unknown_words():
     np.testing.assert_allclose(bag, np.array([1, 0, 1]) / np.sqrt(2), rtol=1e-6)
 
 
+def test_a_word_of_a_chinese_caption_is_found_in_others():
+    captions = ["一只猫坐在沙发上", "沙发上的狗", "两只猫"]
+    vocabulary = WordCounts(captions, "unicode").vocabulary(1, 999)
+    for query in ("猫", "沙发", "狗在哪里"):
+        assert vocabulary.bag(query).any()
+
+
 def test_what_a_vocabulary_leaves_out_is_told():
     counts = WordCounts(["a b c", "a b", "a"], "unicode")
     assert counts.left_out(1, 3) == []

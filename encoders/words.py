@@ -49,7 +49,9 @@ _POINTS = re.compile(
     "[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew
     "\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670"  # Arabic, and its long dash
     "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]"
+    "|(?<=i)\u0307"  # of a Turkish capital I, which has a dot, in lower case
 )
+"""Vowel points and other marks that most texts leave out."""
 _UNSPACED = (
     r"[[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{Line_Break=Complex_Context}]"
     r"&&[\p{L}\p{N}]]"

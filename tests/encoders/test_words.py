@@ -69,6 +69,7 @@ def test_texts_without_spaces_are_characters_and_pairs():
         ("ｶﾒﾗ", "カメラ"),
         ("مَرْحَبًا", "مرحبا"),
         ("مـرحبا", "مرحبا"),
+        ("İstanbul", "istanbul"),
         ("שָׁלוֹם", "שלום"),
         ("👍🏽", "👍"),
         ("\u200fabc\u200e", "abc"),

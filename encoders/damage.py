@@ -20,6 +20,7 @@ GIF, WebP, AVIF, BMP and others
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -59,6 +60,11 @@ class RefusalError(Exception):
 def checked(file: BinaryIO) -> BinaryIO:
     """The file, or a copy in memory, from its beginning, once it has passed its checks.
 
+    Parameters
+    ----------
+    file : binary file
+        A regular file on disk, at its beginning.
+
     Raises
     ------
     RefusalError
@@ -76,10 +82,10 @@ def checked(file: BinaryIO) -> BinaryIO:
 
 
 def _whole(file: BinaryIO) -> bytes:
-    data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise RefusalError(f"the file is larger than {MAX_FILE_BYTES:,} bytes")
-    return data
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_FILE_BYTES:
+        raise RefusalError(f"the file has {size:,} bytes, more than {MAX_FILE_BYTES:,}")
+    return file.read()
 
 
 def _check_png(data: bytes) -> bytes:

@@ -167,8 +167,8 @@ def _decode(image: Image.Image, source: BinaryIO, size: int) -> NDArray[np.uint8
 def _ends_blank(image: Image.Image) -> bool:
     """Whether one of the last two rows is zero, as those are that a file lacks."""
     width, height = image.size
-    last = np.asarray(image.crop((0, max(0, height - 2), width, height)))
-    return not last.any(axis=tuple(range(1, last.ndim))).all()
+    rows = (image.crop((0, y, width, y + 1)) for y in range(max(0, height - 2), height))
+    return any(row.getbbox(alpha_only=False) is None for row in rows)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,6 +1,7 @@
 """Files that are cut or altered: a failure or pixels, never anything else."""
 
 import io
+import os
 import random
 import re
 import zlib
@@ -181,6 +182,13 @@ def test_a_tiff_whose_directory_is_damaged_is_refused(tmp_path):
     far = data[: at + 8] + (1 << 30).to_bytes(4, "little") + data[at + 12 :]
     (tmp_path / "x.tif").write_bytes(far)
     reason_of(tmp_path / "x.tif")
+
+
+def test_a_file_too_large_to_check_is_refused_unread(tmp_path):
+    for name, head in (("x.png", png()), ("x.jpg", encoded("jpeg"))):
+        (tmp_path / name).write_bytes(head)
+        os.truncate(tmp_path / name, 1 << 40)
+        assert reason_of(tmp_path / name).startswith("the file has 1,099,511,627,776 bytes")
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 8), (8, 0), (0, 0), (30_000, 30_000)])

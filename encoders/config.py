@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ssah_index.errors import SpecError
@@ -28,6 +28,9 @@ MOST = {
 of those not named, 2^31 - 1."""
 LONGEST_NAME = 4096
 """Characters of a trunk's name, which may hold a path."""
+WORD_RULES = ("unicode", "plain")
+BEFORE: dict[str, Any] = {"words": "plain"}
+"""What a stored specification means that was written before a field existed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +93,9 @@ class TrainSpec:
     """Peak rate of a trunk that trains."""
     text_encoder: str = "bag"
     """"bag": words of a vocabulary; "minilm": vectors of a sentence encoder that stays as it is."""
+    words: str = "unicode"
+    """How texts are split: "unicode", by Unicode's rules for any script; "plain", as encoders
+    did before there was a choice. See `encoders.words`."""
     image_size: int = 64
     """Pixels a side of the square that an image is squeezed to; a named trunk has its own."""
     min_word_texts: int = 1
@@ -151,6 +157,19 @@ class TrainSpec:
         if fault:
             raise SpecError(fault.removeprefix("; "), "values in range", CORRECT)
         return spec
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> TrainSpec:
+        """The spec that an encoder's document holds; see `document`."""
+        return cls.of({**BEFORE, **document})
+
+    def document(self) -> dict[str, Any]:
+        """The spec as an encoder's document holds it, and its fingerprint is made of.
+
+        A field that has the value of the time before it is left out, so that encoders of
+        that time keep their fingerprints.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in BEFORE or v != BEFORE[k]}
 
 
 CORRECT = "Correct the options named; on the command line each can be given as --set NAME=VALUE."
@@ -230,6 +249,9 @@ def _input_faults(values: Mapping[str, Any]) -> list[str]:
     if encoder not in TEXT_ENCODERS:
         known = ", ".join(TEXT_ENCODERS)
         faults.append(f"text_encoder is {encoder!r}, not one of {known}")
+    rule = values.get("words", WORD_RULES[0])
+    if rule not in WORD_RULES:
+        faults.append(f"words is {rule!r}, not one of {', '.join(WORD_RULES)}")
     return faults
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from torch import nn
 from encoders import checkpoint, folder
 from encoders.assembly import image_net, text_net
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary
 from encoders.inputs import Inputs
 from encoders.trunks import Trunk, find_trunk, open_trunk, outline_trunk, refuse_unlisted
 from encoders.weights import Kind, open_weights
+from encoders.words import Vocabulary
 from ssah_index.codes import pack
 from ssah_index.errors import EncoderError, ItemError, SpecError
 from ssah_index.types import Codes, Modality, TrainReport
@@ -92,7 +91,7 @@ class SsahEncoder:
         weights = open_weights(path)
         trunk_file = None if spec.fine_tune else find_trunk(spec.image_trunk, path, trusted)
         trunk = _trunk(spec, weights.kinds, trunk_file, path)
-        inputs = Inputs(spec, Vocabulary(document.vocabulary), trunk)
+        inputs = Inputs(spec, Vocabulary(document.vocabulary, spec.words), trunk)
         _check_frozen(inputs, document, path)
         trained = trunk if spec.fine_tune else None
         try:
@@ -124,7 +123,7 @@ class SsahEncoder:
 
     def _document(self) -> dict[str, Any]:
         document = {
-            "spec": asdict(self.spec),
+            "spec": self.spec.document(),
             "vocabulary": list(self.inputs.vocabulary.words),
             "labels": list(self.labels),
         }
@@ -165,6 +164,16 @@ class SsahEncoder:
         """Packed codes, uint8 (len(batch) - len(failures), bits / 8); see `activations`."""
         activations, failures = self.activations(modality, batch)
         return pack(activations), failures
+
+    def warnings(self, modality: Modality, batch: Sequence[Any]) -> list[list[str]]:
+        """Sentences about what of each item is left out; none where it cannot be encoded."""
+        sentences = []
+        for value in batch:
+            try:
+                sentences.append(self.inputs.warnings(modality, value))
+            except ItemError:
+                sentences.append([])
+        return sentences
 
 
 def _numbers(

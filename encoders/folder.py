@@ -68,7 +68,7 @@ def load_document(folder: Path) -> Document:
     spec = None
     try:
         options = content.get("spec")
-        spec = TrainSpec.of(options) if isinstance(options, dict) else None
+        spec = TrainSpec.stored(options) if isinstance(options, dict) else None
         faults += [] if spec else ["spec is no object"]
     except SpecError as error:
         faults.append(f"spec: {error.fault}")

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from encoders.assembly import check_text_width
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, label_matrix, words_of
+from encoders.data import label_matrix
 from encoders.inputs import Inputs
 from encoders.trunks import open_trunk
+from encoders.words import Vocabulary, WordCounts, words_of
 from ssah_index.errors import ItemError, SourceError
 from ssah_index.types import Item, Progress
 
@@ -91,7 +92,7 @@ def read_pairs(
     if lacking:
         report(f"{len(items) - len(found):,} of {len(items):,} items are left out{lacking}")
     texts = [text for _, _, text in found]
-    vocabulary = _vocabulary(texts, spec)
+    vocabulary = _vocabulary(texts, spec, report)
     labels = label_sets([item for item, _, _ in found], texts, spec)
     trunk = None if spec.image_trunk == "pixels" else open_trunk(spec.image_trunk)
     inputs = Inputs(spec, vocabulary, trunk)
@@ -160,17 +161,20 @@ def check_count(count: int, spec: TrainSpec, told: str) -> None:
         )
 
 
-def _vocabulary(texts: Sequence[str], spec: TrainSpec) -> Vocabulary:
+def _vocabulary(texts: Sequence[str], spec: TrainSpec, report: Callable[[str], None]) -> Vocabulary:
     """The words of the texts; none where a sentence encoder reads them."""
     if spec.text_encoder != "bag":
-        return Vocabulary([])
-    vocabulary = Vocabulary.of(texts, spec.min_word_texts, spec.max_words)
+        return Vocabulary([], spec.words)
+    counts = WordCounts(texts, spec.words)
+    vocabulary = counts.vocabulary(spec.min_word_texts, spec.max_words)
     if not len(vocabulary):
         raise SourceError(
             f"no word stands in {spec.min_word_texts} of the {len(texts)} texts",
             "words that repeat",
             "Train on more texts, or lower --min-word-texts (min_word_texts).",
         )
+    for sentence in counts.left_out(spec.min_word_texts, spec.max_words):
+        report(sentence)
     return vocabulary
 
 
@@ -214,7 +218,7 @@ def label_sets(
     """
     if any(pair.labels for pair in pairs):
         return [pair.labels for pair in pairs]
-    words = [words_of(text) for text in texts]
+    words = [words_of(text, spec.words) for text in texts]
     counts = Counter(word for own in words for word in set(own))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))[: spec.max_words]
     frequent = {word for word in ranked if counts[word] >= spec.min_label_texts}

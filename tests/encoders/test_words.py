@@ -1,19 +1,16 @@
 """Words by Unicode's rules, the older rule, and what a vocabulary leaves out."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from encoders.config import TrainSpec
-from encoders.export import SsahEncoder
 from encoders.pairs import label_sets, read_pairs
 from encoders.words import Vocabulary, WordCounts, words_of
 from ssah_index.errors import ItemError
 from ssah_index.types import Item, WarningEncoder, no_progress
-
-FROZEN = Path(__file__).parent.parent / "fixtures/encoder-1"
+from tests.encoders.conftest import FIXTURE
 
 
 def unicode_words(text):
@@ -155,27 +152,26 @@ def test_label_words_are_split_by_the_encoders_rule():
     assert len(plain[0]) > 1
 
 
-def test_the_words_left_out_of_a_query_are_named():
-    encoder = SsahEncoder.load(FROZEN)
-    assert isinstance(encoder, WarningEncoder)
+def test_the_words_left_out_of_a_query_are_named(frozen):
+    assert isinstance(frozen, WarningEncoder)
     texts = ["red square", "red foo", "red a b c d e f", "foo bar", "", "\ud800", None, "x" * 500]
-    told = encoder.warnings("text", texts)
+    told = frozen.warnings("text", texts)
     assert told[0] == []
     assert told[1] == ["1 of 2 words is unknown to the encoder and left out: foo"]
     assert told[2] == [
         "6 of 7 words are unknown to the encoder and left out: a, b, c, d, e and 1 more"
     ]
     assert told[3:] == [[]] * 5  # `encode` fails them, and says why
-    images = [FROZEN / "red.png", FROZEN / "missing.png"]
-    assert encoder.warnings("image", images) == [[], []]
+    images = [FIXTURE / "red.png", FIXTURE / "missing.png"]
+    assert frozen.warnings("image", images) == [[], []]
 
 
-def test_new_encoders_are_bound_to_their_rule_and_older_ones_to_theirs(world):
+def test_new_encoders_are_bound_to_their_rule_and_older_ones_to_theirs(frozen):
     assert TrainSpec().document()["words"] == "unicode"
     assert TrainSpec.stored(TrainSpec().document()) == TrainSpec()
     plain = TrainSpec(words="plain")
     assert "words" not in plain.document()
     assert TrainSpec.stored(plain.document()) == plain
-    assert SsahEncoder.load(FROZEN).spec.words == "plain"
+    assert frozen.spec.words == "plain"
     with pytest.raises(ValueError, match="words is 'other', not one of unicode, plain"):
         TrainSpec(words="other")

@@ -272,7 +272,7 @@ def _unseen(task: Retrieval, seen: NDArray[np.bool_]) -> float:
         raise InputError(
             f"training has seen all {len(seen)} rows of the database",
             "some that it has not, for the MAP over these",
-            "Leave the mask out.",
+            "Leave out --trained-on, or the mask of what training has seen.",
         )
     return map_of(task.unseen(seen))
 

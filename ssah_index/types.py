@@ -75,9 +75,6 @@ class Reader(Protocol):
     def __len__(self) -> int:
         """Rows in the source, unreadable ones included."""
 
-    def digest(self) -> str:
-        """A hash that changes when the source's rows do."""
-
     def columns(self) -> pa.Schema:
         """Names and types of the user's other columns, the same for all rows."""
 

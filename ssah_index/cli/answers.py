@@ -11,7 +11,7 @@ from ssah_index.cli.console import print_lines, print_table, print_values, say
 from ssah_index.cli.plain import records
 from ssah_index.cli.queries import Kind, as_items, encode, parse_codes, shown
 from ssah_index.search import Searcher
-from ssah_index.types import Encoder, Modality, WarningEncoder, other_modality
+from ssah_index.types import BitOrder, Encoder, Modality, WarningEncoder, other_modality
 
 COLUMNS = ("modality", "text", "source", "id")
 WARNINGS = "warnings"
@@ -36,6 +36,8 @@ class Plan:
     """jsonl, table or ids."""
     null: bool
     """Ids end with NUL, not with a newline."""
+    bitorder: BitOrder
+    """Bit order of the bytes of codes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,7 @@ class Answerer:
         for start in range(0, len(values), MAX_BATCH):
             batch = values[start : start + MAX_BATCH]
             if kind == "code":
-                codes, errors = parse_codes(batch, self._searcher.bits)
+                codes, errors = parse_codes(batch, self._searcher.bits, self._plan.bitorder)
             else:
                 codes, errors = encode(self._loaded(), kind, batch)
             answers = self._search(kind, codes, [v for i, v in enumerate(batch) if i not in errors])

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ssah_index.codes import as_codes
-from ssah_index.errors import CodeError, EncoderError, InputError, SsahError
-from ssah_index.types import Codes, Encoder, Modality
+from ssah_index.encoding import encode_items
+from ssah_index.errors import CodeError
+from ssah_index.types import BitOrder, Codes, Encoder, Modality
 
 Kind = Literal["text", "image", "code"]
 SHOWN_CHARACTERS = 200
 _HEX = re.compile("[0-9a-fA-F]*")
 
 
-def parse_codes(values: Sequence[str], bits: int) -> tuple[Codes, dict[int, str]]:
-    """Packed codes of hexadecimal texts.
+def parse_codes(
+    values: Sequence[str], bits: int, bitorder: BitOrder = "little"
+) -> tuple[Codes, dict[int, str]]:
+    """Packed codes of hexadecimal texts, each byte in the given bit order.
 
     Returns
     -------
@@ -33,13 +36,13 @@ def parse_codes(values: Sequence[str], bits: int) -> tuple[Codes, dict[int, str]
     errors: dict[int, str] = {}
     for position, value in enumerate(values):
         try:
-            codes.append(_parse_code(value, bits))
+            codes.append(_parse_code(value, bits, bitorder))
         except CodeError as error:
             errors[position] = str(error)
     return np.concatenate(codes), errors
 
 
-def _parse_code(value: str, bits: int) -> Codes:
+def _parse_code(value: str, bits: int, bitorder: BitOrder) -> Codes:
     digits = f"{bits // 4} digits"
     if not _HEX.fullmatch(value):
         raise CodeError(
@@ -53,7 +56,8 @@ def _parse_code(value: str, bits: int) -> Codes:
             f"{digits}, two for each byte",
             "Byte 0 comes first.",
         )
-    return as_codes(np.frombuffer(bytes.fromhex(value), np.uint8), bits, what="query codes")
+    code = np.frombuffer(bytes.fromhex(value), np.uint8)
+    return as_codes(code, bits, what="query codes", bitorder=bitorder)
 
 
 def encode(
@@ -64,48 +68,20 @@ def encode(
     Raises
     ------
     EncoderError
-        If the encoder does not give one code for each item that it says it encoded.
+        If the encoder answers wrongly.
     """
     check = _image_error if modality == "image" else _text_error
     found = {position: check(value) for position, value in enumerate(values)}
     errors = {position: error for position, error in found.items() if error is not None}
     rest = [position for position in range(len(values)) if position not in errors]
     batch = as_items(modality, [values[position] for position in rest])
-    codes, failures = _encode(encoder, modality, batch)
-    return codes, errors | {rest[position]: reason for position, reason in failures.items()}
+    codes, failures = encode_items(encoder, modality, batch)
+    return codes, errors | {rest[position]: reason for position, reason in failures}
 
 
 def as_items(modality: Modality, values: Sequence[str]) -> list[Any]:
     """What encoders take: paths of images, or texts."""
     return [Path(value) for value in values] if modality == "image" else list(values)
-
-
-def _encode(
-    encoder: Encoder, modality: Modality, batch: Sequence[Any]
-) -> tuple[Codes, Mapping[int, str]]:
-    """Codes and failures; one by one where the encoder raises for the batch."""
-    if not batch:
-        return np.empty((0, encoder.bits // 8), np.uint8), {}
-    try:
-        codes, found = encoder.encode(modality, batch)
-    except Exception as error:
-        if isinstance(error, SsahError) and not isinstance(error, InputError):
-            raise
-        if len(batch) > 1:
-            parts = [_encode(encoder, modality, [item]) for item in batch]
-            failures = {place: part[1][0] for place, part in enumerate(parts) if part[1]}
-            return np.concatenate([part[0] for part in parts]), failures
-        ours = isinstance(error, InputError)
-        reason = str(error) if ours else f"{type(error).__name__}: {error}"
-        return np.empty((0, encoder.bits // 8), np.uint8), {0: reason}
-    if len(codes) + len(found) != len(batch):
-        raise EncoderError(
-            f"the encoder gives {len(codes)} codes and {len(found)} failures for "
-            f"{len(batch)} {modality}s",
-            "one of them for each",
-            "Report it to whoever made the encoder.",
-        )
-    return codes, dict(found)
 
 
 def _text_error(value: str) -> str | None:

@@ -14,7 +14,7 @@ from ssah_index.cli.streams import batches_of_lines, has_lines
 from ssah_index.codes import check_k_and_radius
 from ssah_index.errors import QueryError
 from ssah_index.search import open_store
-from ssah_index.types import MODALITIES, Modality
+from ssah_index.types import MODALITIES, BitOrder, Modality
 
 
 @click.command("query")
@@ -22,6 +22,10 @@ from ssah_index.types import MODALITIES, Modality
 @click.option("--text", "texts", multiple=True, help="A text to search by; may be repeated.")
 @click.option("--image", "images", multiple=True, help="An image file to search by.")
 @click.option("--code", "codes", multiple=True, help="A code to search by, in hexadecimal.")
+@click.option(
+    "--bitorder", type=click.Choice(["little", "big"]), default="little", show_default=True,
+    help="Bit order of the bytes of codes; np.packbits packs \"big\" unless told otherwise.",
+)  # fmt: skip
 @click.option(
     "--lines", type=click.Choice(["text", "image", "code"]), default="text", show_default=True,
     help="What a line of standard input is, when no query is given above.",
@@ -46,6 +50,7 @@ def command(
     texts: Sequence[str],
     images: Sequence[str],
     codes: Sequence[str],
+    bitorder: str,
     lines: str,
     k: int | None,
     radius: int | None,
@@ -88,6 +93,7 @@ def command(
         threads=threads,
         format=format_,
         null=null,
+        bitorder=cast(BitOrder, bitorder),
     )
     answerer = Answerer(searcher, plan, cross=find == "other")
     given: list[tuple[Kind, Sequence[str]]] = [("text", texts), ("image", images), ("code", codes)]

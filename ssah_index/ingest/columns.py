@@ -79,10 +79,6 @@ class Columns:
         values = record.values
         return {name: values[name] for name in self.names if name in values}
 
-    def mark(self) -> str:
-        """What a digest has of the options; "" for none."""
-        return "" if self.rule == LabelRule() else repr(self.rule)
-
     def schema(self, rows: Sequence[Item | Failure]) -> tuple[pa.Schema, dict[str, str]]:
         """Names and types of the users' columns, and all columns that are ignored.
 

@@ -8,17 +8,16 @@ the content of an image shows when it is encoded.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import xxhash
 
 from ssah_index.errors import SourceError
 from ssah_index.ingest import summary
 from ssah_index.ingest.columns import Columns
-from ssah_index.ingest.files import file_fault, hash_file
+from ssah_index.ingest.files import file_fault
 from ssah_index.ingest.labels import LABELS, LabelRule
 from ssah_index.ingest.listing import IMAGE_SUFFIXES, Listing, list_folder
 from ssah_index.ingest.pairing import Images, image_alone, rows_from_stems, rows_from_table
@@ -48,8 +47,6 @@ class ListReader:
     ----------
     rows : sequence of Item or Failure
         All rows, in order.
-    digest : str
-        A hash of the source.
     columns : pyarrow.Schema, optional
         Names and types of the users' columns.
     lines : sequence of str, optional
@@ -59,21 +56,15 @@ class ListReader:
     def __init__(
         self,
         rows: Sequence[Item | Failure],
-        digest: str,
         columns: pa.Schema | None = None,
         lines: Sequence[str] = (),
     ) -> None:
         self._rows = rows
-        self._digest = digest
         self._columns = pa.schema([]) if columns is None else columns
         self._lines = list(lines)
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def digest(self) -> str:
-        """A hash that changes when the source's rows do."""
-        return self._digest
 
     def columns(self) -> pa.Schema:
         """Names and types of the user's other columns."""
@@ -166,7 +157,7 @@ def _list_texts(path: Path, rule: LabelRule) -> Reader:
     rows = _once(rows)
     schema, ignored = columns.schema(rows)
     lines = [*summary.counts(rows), *summary.columns(columns, schema, ignored)]
-    return ListReader(rows, hash_file(path) + columns.mark(), schema, lines)
+    return ListReader(rows, schema, lines)
 
 
 def _list_folder(folder: Path, spec: SourceSpec, rule: LabelRule) -> Reader:
@@ -191,8 +182,7 @@ def _list_folder(folder: Path, spec: SourceSpec, rule: LabelRule) -> Reader:
         )
     rows = list(rows_from_stems(listing))
     lines = [*summary.counts(rows), *summary.unpaired(rows), *summary.skipped(listing)]
-    images = [folder / name for name in listing.images]
-    return ListReader(_once(rows), _digest(folder, rows, images, "None"), lines=lines)
+    return ListReader(_once(rows), lines=lines)
 
 
 def _list_pairs(listing: Listing, columns: Columns, spec: SourceSpec) -> Reader:
@@ -206,36 +196,13 @@ def _list_pairs(listing: Listing, columns: Columns, spec: SourceSpec) -> Reader:
         raise SourceError(
             f"{columns.table.path} has no lines", "one image or text a line", "Check the file."
         )
-    paths = [row.image for row in rows if isinstance(row, Item) and row.image is not None]
-    salt = hash_file(columns.table.path) + columns.mark()
-    digest = _digest(listing.folder, rows, paths, salt)
     rows = _once(rows)
     schema, ignored = columns.schema(rows)
     lines = [*summary.counts(rows), *summary.unpaired(rows)]
     if not spec.unlisted:
         lines += summary.left_out(len(unlisted), columns.table)
     lines += [*summary.columns(columns, schema, ignored), *summary.skipped(listing)]
-    return ListReader(rows, digest, schema, lines)
-
-
-def _digest(folder: Path, rows: Iterable[Item | Failure], images: Iterable[Path], salt: str) -> str:
-    """A hash of ids, texts, labels and columns, and of the sizes and times of images."""
-    digest = xxhash.xxh3_64(salt.encode())
-    for row in rows:
-        if isinstance(row, Item):
-            facts = (row.id, row.source, row.text, row.labels, row.columns)
-            digest.update(repr(facts).encode())
-        else:
-            digest.update(repr(row).encode())
-    for path in images:
-        try:
-            status = path.stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError as error:
-            state = str(error.errno)
-        name = os.path.relpath(path, folder)
-        digest.update(os.fsencode(name) + f"\0{state}\n".encode())
-    return digest.hexdigest()
+    return ListReader(rows, schema, lines)
 
 
 def _choose_table(listing: Listing, named: str | None) -> Path | None:

@@ -202,6 +202,16 @@ def _told(what: str, kind: type[StoreError]) -> Iterator[None]:
 
 def cache_folder(url: str) -> Path:
     """Where stores of a URL are mirrored: below $SSAH_CACHE, or the user's folder for caches."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = os.environ.get("SSAH_CACHE") or Path(user, "ssah-index")
+    base = os.environ.get("SSAH_CACHE") or Path(_user_cache(), "ssah-index")
     return Path(base, xxhash.xxh3_64_hexdigest(url.rstrip("/").encode())).absolute()
+
+
+def _user_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise StoreError(
+            "there is no home folder to keep what is downloaded in",
+            "a folder for it",
+            "Name one in the environment variable SSAH_CACHE.",
+        ) from error

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ssah_index.codes import check_bits
-from ssah_index.errors import ConflictError, EncoderError, SpecError, StoreMissingError
-from ssah_index.plugins import load_encoder
+from ssah_index.errors import ConflictError, SpecError, StoreReplacedError
 from ssah_index.store.append import AppendReport, Committed, append, commit
 from ssah_index.store.delete import delete, delete_rows
 from ssah_index.store.duplicates import Policy
-from ssah_index.store.format import ENCODER, ID_KINDS, Format, IdKind, read_format
+from ssah_index.store.encoder import bring_encoder, open_encoder
+from ssah_index.store.format import ID_KINDS, Format, IdKind, read_format
 from ssah_index.store.found import found_store
 from ssah_index.store.indexes import INDEXES, IndexFiles
 from ssah_index.store.manifest import (
@@ -27,7 +27,6 @@ from ssah_index.store.manifest import (
     publish,
     read_manifest,
 )
-from ssah_index.store.names import refuse_links_below
 from ssah_index.store.place import Place
 from ssah_index.store.places import open_place
 from ssah_index.store.segment import SEGMENTS, SegmentFiles
@@ -116,12 +115,7 @@ class Store:
     @property
     def encoder_folder(self) -> Path | None:
         """Where the encoder lies, if the store carries one."""
-        if not self.format.files:
-            return None
-        self.place.confirm()
-        self.place.bring(self.format.files)
-        refuse_links_below(self.path, ENCODER)
-        return self.path / ENCODER
+        return bring_encoder(self.place, self.format)
 
     def load_encoder(self) -> Encoder:
         """Open the encoder inside the store.
@@ -131,21 +125,7 @@ class Store:
         EncoderError
             If there is none, or it is not the one that made the store's codes.
         """
-        folder = self.encoder_folder
-        if folder is None:
-            raise EncoderError(
-                f"{self.place} carries no encoder",
-                "one, to encode texts and images",
-                "Search it by codes, or build it again with an encoder.",
-            )
-        encoder = load_encoder(folder)
-        if encoder.fingerprint != self.format.encoder:
-            raise EncoderError(
-                f"the encoder in {folder} has fingerprint {encoder.fingerprint}",
-                f"{self.format.encoder}, which made the codes",
-                "Restore the encoder folder from a copy.",
-            )
-        return encoder
+        return open_encoder(self.place, self.format)
 
     def newest(self) -> Manifest:
         """The newest generation's manifest.
@@ -413,9 +393,7 @@ def _reopen(path: str, uid: str) -> Store:
     """A store that was pickled; not one that has taken its place."""
     store = Store.open(path)
     if store.format.uid != uid:
-        raise StoreMissingError(
-            f"{path} is another store, {store.format.uid}, than the one that was pickled",
-            f"the store {uid}",
-            "Open what is there, and pickle that.",
+        raise StoreReplacedError(
+            f"{path} is store {store.format.uid}", f"{uid}, as pickled", "Open it, and pickle that."
         )
     return store

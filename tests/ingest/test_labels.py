@@ -1,7 +1,5 @@
 """The one rule of labels."""
 
-import json
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -119,16 +117,6 @@ def test_labels_of_other_arrow_types_are_read(tmp_path):
     for column, labels in expected.items():
         items, _ = read(tmp_path / "t.parquet", label_column=column)
         assert [item.labels for item in items] == labels
-
-
-def test_options_of_labels_change_the_digest(tmp_path):
-    photos(tmp_path, "a.jpg")
-    table = jsonl(tmp_path.with_suffix(".jsonl"), {"path": "a.jpg", "text": "x", "labels": "a;b"})
-    for source, named in ((table, None), (tmp_path, str(table))):
-        options = ({}, {"label_separator": ";"}, {"label_separator": "auto"})
-        digests = [open_reader(source, named, **given).digest() for given in options]
-        assert digests[0] != digests[1] == digests[2]
-    assert json.loads(table.read_text())["labels"] == "a;b"
 
 
 def test_labels_are_counted(tmp_path):

@@ -151,20 +151,6 @@ def test_absent_and_empty_sources_are_named(tmp_path):
         open_reader(tmp_path)
 
 
-def test_the_digest_follows_the_files(images):
-    digests = [open_reader(images).digest()]
-    assert open_reader(images).digest() == digests[0]
-    (images / "img2.png").write_bytes(b"longer")
-    digests.append(open_reader(images).digest())
-    (images / "img3.png").write_bytes(b"png")
-    digests.append(open_reader(images).digest())
-    write_table(images / "t.jsonl", [{"path": "img1.png", "text": "one"}])
-    digests.append(open_reader(images).digest())
-    write_table(images / "t.jsonl", [{"path": "img1.png", "text": "two"}])
-    digests.append(open_reader(images).digest())
-    assert len(set(digests)) == 5
-
-
 def test_an_id_of_zero_is_an_id(tmp_path):
     write_table(tmp_path / "t.jsonl", [{"id": 0, "text": "a"}, {"id": "", "text": "b"}])
     assert [row.id for row in rows_of(tmp_path / "t.jsonl")] == ["0", "t.jsonl:2"]
@@ -214,25 +200,8 @@ def test_tables_are_found_beside_the_images_or_refused(images):
         open_reader(images / "t.jsonl", "t.jsonl")
 
 
-def test_files_of_no_concern_do_not_change_the_digest(images):
-    before = open_reader(images).digest()
-    (images / "store.ssah").mkdir()
-    (images / "store.ssah/format.json").write_text("{}")
-    assert open_reader(images).digest() == before
-
-
 def test_a_reader_keeps_to_its_folder(images, tmp_path_factory, monkeypatch):
     monkeypatch.chdir(images.parent)
     relative = open_reader(images.name)
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert [row.image for row in relative.read(0, 3)] == [images / name for name, _ in PAIRS]
-    moved = images.rename(images.with_name("moved"))
-    assert relative.digest() == open_reader(moved).digest()
-
-
-def test_a_text_edited_at_the_same_size_changes_the_digest(images):
-    digests = set()
-    for text in ("home", "star"):
-        (images / "img1.txt").write_text(text)
-        digests.add(open_reader(images).digest())
-    assert len(digests) == 2

@@ -122,7 +122,7 @@ def test_a_store_that_does_not_fit(tmp_path):
 
 def test_a_source_without_rows(tmp_path):
     with pytest.raises(SourceError, match="the input has no rows"):
-        build(ListReader([], ""), tmp_path / "s.ssah", HashEncoder())
+        build(ListReader([]), tmp_path / "s.ssah", HashEncoder())
     assert os.listdir(tmp_path) == []
 
 
@@ -155,5 +155,5 @@ def test_rows_that_cannot_be_stored_cost_themselves(tmp_path):
 def test_a_reader_that_brings_an_id_twice_is_refused(tmp_path):
     rows = [Item(id="a", source=f"{n}", text=f"text {n}") for n in range(2)]
     with pytest.raises(DuplicateIdError, match="1 ids are twice among the new rows: 'a'"):
-        build(ListReader(rows, ""), tmp_path / "s.ssah", HashEncoder())
+        build(ListReader(rows), tmp_path / "s.ssah", HashEncoder())
     assert os.listdir(tmp_path) == []

@@ -12,7 +12,7 @@ import pytest
 
 import ssah_index
 from ssah_index import Stop
-from ssah_index.errors import DeadlineError, QueryError, StoreMissingError
+from ssah_index.errors import DeadlineError, QueryError, StoreMissingError, StoreReplacedError
 from ssah_index.index.building import build_index
 from ssah_index.store import Store
 from ssah_index.types import Hits
@@ -94,7 +94,7 @@ def test_a_generation_or_store_that_is_gone_is_told(store):
     with pytest.raises(StoreMissingError, match="does not exist"):
         pickle.loads(pickled)
     Store.create(store.path, bits=64)
-    with pytest.raises(StoreMissingError, match="is another store"):
+    with pytest.raises(StoreReplacedError, match="is another store"):
         pickle.loads(pickled)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, cast
@@ -68,7 +69,7 @@ def read_format(place: Place) -> Format:
         content = place.read(FORMAT)
     except FileNotFoundError:
         raise StoreMissingError(
-            f"{place} {'is no store' if place.root.exists() else 'does not exist'}",
+            f"{place} {'is no store' if os.path.lexists(place.root) else 'does not exist'}",
             f"a folder with a {FORMAT}",
             "Make a store with: ssah-index build INPUT STORE --encoder ENCODER",
         ) from None

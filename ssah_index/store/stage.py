@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -98,14 +99,8 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
         with writing(folder):
             folder.mkdir(parents=True)
             seals, checksums = _write_data(folder, modality, codes, table, failures, origins)
-            about = {
-                "modality": modality,
-                "rows_read": len(codes) + len(failures),
-                "rows_written": len(codes),
-                "rows_failed": len(failures),
-                "elapsed_s": round(elapsed_s, 3),
-                "encoder": fingerprint,
-            }
+            facts = {"elapsed_s": round(elapsed_s, 3), "encoder": fingerprint}
+            about = {**_counts(modality, len(codes), len(failures)), **facts}
             seals[SUMMARY] = _write_summary(folder, about, seals, checksums)
             sync_tree(folder)
         place.keep([f"{below}/{path}" for path in sorted(seals)])
@@ -124,6 +119,16 @@ def stage_segment(  # noqa: PLR0913 (all that a segment has)
         xxh3=seals[SUMMARY].xxh3,
         stands_for=stands_for,
     )
+
+
+def _counts(modality: Modality, written: int, failed: int) -> dict[str, Any]:
+    """What segment.json says of the rows, for a person."""
+    return {
+        "modality": modality,
+        "rows_read": written + failed,
+        "rows_written": written,
+        "rows_failed": failed,
+    }
 
 
 def _check_name(name: str) -> None:

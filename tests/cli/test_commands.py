@@ -155,7 +155,7 @@ def test_senseless_searches_are_usage_errors(store, words, code, message):
 def test_missing_stores_and_encoders_are_told_apart(tmp_path, folder):
     assert "does not exist" in run_cli("query", tmp_path / "no", stdin="x", expect=4).stderr
     told = run_cli("build", folder, tmp_path / "s", "--encoder", tmp_path, expect=4)
-    assert "holds no encoder" in told.stderr
+    assert "expected an encoder folder" in told.stderr
     bare = Store.create(tmp_path / "bare.ssah", bits=64)
     append(bare, "s", random_codes(1, 3, 64))
     told = run_cli("query", bare.path, "--text", "red", expect=4)

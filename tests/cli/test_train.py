@@ -58,7 +58,7 @@ def unread(monkeypatch):
     def fail(*_):
         raise AssertionError("the source was read")
 
-    monkeypatch.setattr("ssah_index.cli.train.open_reader", fail)
+    monkeypatch.setattr("ssah_index.cli.train.read_source", fail)
 
 
 def test_three_pairs_are_trained_on(world, tmp_path, call):

@@ -265,7 +265,7 @@ def test_an_import_of_which_nothing_was_deleted_looks_at_no_rows(tmp_path, npy, 
     import_codes(npy, tmp_path / "s.ssah")
     assert len(Store.open(tmp_path / "s.ssah").newest().segments) == 4
     with monkeypatch.context() as patched:
-        patched.setattr("ssah_index.store.snapshot._there", lambda *_: 1 / 0)
+        patched.setattr("ssah_index.store.snapshot._locate", lambda *_: 1 / 0)
         assert import_codes(npy, tmp_path / "s.ssah").skipped == 20
     Store.open(tmp_path / "s.ssah").delete([0, 19])
     assert import_codes(npy, tmp_path / "s.ssah").restored == 2

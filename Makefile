@@ -1,15 +1,19 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 INSTALLED := .venv/installed
 
-.PHONY: demo test check docs format torture billion clean
+.PHONY: demo test test-slow check docs format torture billion clean
 
 demo: $(INSTALLED)
 	$(BIN)/ssah-index demo demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
 
 torture: $(INSTALLED)
 	$(BIN)/python -m benchmarks.torture

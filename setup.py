@@ -42,6 +42,7 @@ EXTRAS["dev"] = [
     "mypy>=1.13",
     "pandas>=2.2",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.8",
     "tensorstore>=0.1.60",
 ]

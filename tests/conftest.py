@@ -17,7 +17,6 @@ from PIL import Image
 
 from ssah_index.store import SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import Codes, Failure, Item, Modality
-from tests.commands import run_cli  # noqa: F401
 
 # Torch's threads spin while they wait: two worker processes of two threads each on two cores
 # take ten times as long as with one thread each. Set before anything imports torch.

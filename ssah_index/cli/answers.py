@@ -34,9 +34,9 @@ class Plan:
     """Most cores to use; None: all."""
     format: str
     """jsonl, table or ids."""
-    null: bool
+    null: bool = False
     """Ids end with NUL, not with a newline."""
-    bitorder: BitOrder
+    bitorder: BitOrder = "little"
     """Bit order of the bytes of codes."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from ssah_index.cli.main import main
 from ssah_index.plugins import encoder_kind
 from ssah_index.types import no_progress
-from tests.conftest import run_cli
+from tests.commands import run_cli
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import pytest
 
 from ssah_index.plugins import load_encoder
 from ssah_index.store import Store
-from tests.conftest import append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import append, random_codes
 
 
 def records(text):
@@ -39,6 +40,7 @@ def source(world, tmp_path_factory):
     return source
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_encoder(source, tmp_path):
     options = ("--passes", "8", "--bits", "16", "--validation", "0.01", "--log")
     command = [sys.executable, "-m", "ssah_index", "train", str(source)]

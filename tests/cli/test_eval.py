@@ -15,7 +15,8 @@ from ssah_index.plugins import load_encoder
 from ssah_index.store import Store, items_table, stage_segment
 from ssah_index.types import no_progress
 from tests import naive
-from tests.conftest import append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import append, random_codes
 
 KEPT = slice(150, 180)
 

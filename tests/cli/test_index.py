@@ -78,7 +78,7 @@ def test_threads_that_are_none(store, threads):
     assert f"threads is {threads}; expected".encode() in ended.err
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [8, 16, 1024, 4096])
 def test_extremes_of_threads_and_k(tmp_path, bits):
     store = Store.create(tmp_path / "s.ssah", bits=bits)
     append(store, "a", random_codes(1, 300, bits))

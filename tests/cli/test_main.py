@@ -8,7 +8,7 @@ import pytest
 
 from ssah_index.cli.faults import EXIT_CODES
 from ssah_index.cli.main import COMMANDS, group, load_command, main
-from tests.conftest import run_cli
+from tests.commands import run_cli
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ NUMBERS = [
 PATHS = [
     "", ".", "/", "/dev/null", "/dev/full", "no", "no/such/place", "file", "file/below", "empty",
     "a" * 300, "a" * 5000, "foo://x", "file:///no", "\u202ex", "{}", "%s", "-",
-    "link", "x\n", "~", "*", "codes.npy",
+    "link", "x\n", "~", "*", "codes.npy", "nothing.npy", "://", "\udcff", "s3:/bucket/x",
 ]  # fmt: skip
-TEXTS = ["", " ", "x", "\u2028", "\x1b[31m", "0" * 16, "f" * 9999, "0x00", "[/red]", "-k"]
+TEXTS = ["\udcff", "", " ", "x", "\u2028", "\x1b[31m", "0" * 16, "f" * 9999, "0x00", "[/red]", "-k"]
 NEEDS_TORCH = {"train", "build", "append", "eval", "demo"}
 
 
@@ -43,6 +43,7 @@ def place(tmp_path_factory):
     Store.create(folder / "bare.ssah", bits=8)
     (folder / "file").write_bytes(b"\xff\xfe text")
     np.save(folder / "codes.npy", random_codes(2, 3, 64))
+    (folder / "nothing.npy").touch()
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("link")
     for name in COMMANDS:
@@ -101,7 +102,7 @@ def test_odd_words_end_in_words(name, place, tmp_path, monkeypatch):
     ("words", "code"),
     [
         (["info", "file"], 4), (["info", "no"], 4), (["info", "empty"], 4), (["info", ""], 4),
-        (["info", "foo://x"], 4), (["info", "a" * 5000], 2),
+        (["info", "foo://x"], 4), (["info", "a" * 5000], 4),
         (["gc", "good.ssah", "--keep", "0"], 2),
         (["gc", "good.ssah", "--grace-hours", "nan"], 2), (["demo", "file"], 5),
         (["gc", "good.ssah", "--grace-hours", "inf"], 2), (["history", "file/below"], 4),

@@ -84,7 +84,7 @@ def test_an_encoder_that_loses_items_is_refused():
         def encode(self, modality, batch):
             return super().encode(modality, batch[1:])
 
-    with pytest.raises(EncoderError, match="1 codes and 0 failures for 2 texts"):
+    with pytest.raises(EncoderError, match=r"shape \(1, 8\) for 2 items, of which 0 failed"):
         encode(Losing(64), "text", ["a", "b"])
 
 
@@ -138,6 +138,17 @@ def test_ids_that_are_no_lines_are_refused(bare, row):
     assert forked.run([*ask, "-0"]).out.decode() == f"{key}\0"
 
 
+@pytest.mark.parametrize("bits", [8, 64, 4096])
+def test_codes_of_big_bit_order_find_what_they_are(make_store, bits):
+    codes = random_codes(1, 5, bits)
+    store = make_store(codes, bits=bits)
+    big = np.packbits(np.unpackbits(codes[3:4], bitorder="little"))
+    asked = ["query", store.path, "--code", big.tobytes().hex(), "--radius", "0"]
+    found = forked.run([*asked, "--bitorder", "big"]).out.splitlines()
+    assert [json.loads(hit)["id"] for hit in found] == ["s0-3"]
+    assert forked.run([*asked, "--bitorder", "up"]).code == 2
+
+
 def test_null_goes_with_ids(bare):
     ended = forked.run(["query", bare, "--code", "00" * 8, "--null"])
     assert ended.code == 2
@@ -152,7 +163,7 @@ def ask(make_store, monkeypatch, capsys):
         store = make_store(random_codes(1, 20, bits), bits=bits)
         monkeypatch.setattr(Store, "load_encoder", lambda self: Fragile(bits))
         chosen = {"k": 2, "radius": None, **chosen}
-        plan = Plan(find=None, threads=None, format=format, null=False, **chosen)
+        plan = Plan(find=None, threads=None, format=format, **chosen)
         answerer = Answerer(Searcher(store), plan, cross=True)
         answerer.answer("text", values)
         return answerer, capsys.readouterr()

@@ -71,6 +71,7 @@ def prevalence(pairs):
     return losses.similarity(pairs.labels[:200], pairs.labels[200:]).mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["modern", "paper", "official"])
 def test_every_preset_learns_and_does_not_collapse(preset):
     options = {**SMALL, "preset": preset, "learning_rate": 2e-3, "hidden": 1024}
@@ -187,6 +188,7 @@ def run(*words):
     return [sys.executable, "-c", RUN, *map(str, words)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["modern", "paper"])
 def test_a_killed_run_goes_on_to_the_same_weights(preset, tmp_path):
     whole = subprocess.run(

@@ -159,6 +159,7 @@ def test_efficientnet_lite0_gives_its_pooled_features():
         torch.testing.assert_close(trunk(pixels), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @needs_lite
 def test_heads_learn_on_frozen_efficientnet_lite0_features(world):
     spec = spec_of("efficientnet-lite0", passes=12)

@@ -31,7 +31,8 @@ from ssah_index.errors import (
 from ssah_index.index.building import build_index
 from ssah_index.ingest import export, import_codes, imports
 from ssah_index.store import Store, compact, items_table, repair, stage_segment, verify
-from tests.conftest import random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import random_codes
 from tests.store.test_kills import visible
 
 CODES = random_codes(1, 20, 64)

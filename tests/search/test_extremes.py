@@ -79,7 +79,7 @@ def test_widths_that_are_none(width):
         ssah_index.warm_up(width)
 
 
-@pytest.mark.parametrize("generation", [1.5, "x", -1, 2**70, "", "1"])
+@pytest.mark.parametrize("generation", [1.5, "x", -1, 2**70, "", "1", True, b"1", [1]])
 def test_generations_that_are_none(make_store, generation):
     store = make_store(random_codes(1, 3, 16), bits=16)
     with pytest.raises(QueryError):

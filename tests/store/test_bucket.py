@@ -23,7 +23,8 @@ from ssah_index.errors import (
 )
 from ssah_index.store import Store, collect, compact, verify
 from ssah_index.store.bucket import cache_folder
-from tests.conftest import HashEncoder, append, random_codes, run_cli, staged
+from tests.commands import run_cli
+from tests.conftest import HashEncoder, append, random_codes, staged
 from tests.store.test_kills import visible
 
 
@@ -115,6 +116,7 @@ def write_alone(url, worker):
         append(store, f"w{worker}-{number}", random_codes(worker, 2, 64))
 
 
+@pytest.mark.slow
 def test_no_commit_of_concurrent_writers_is_lost(url):
     store = Store.create(url, bits=64)
     context = multiprocessing.get_context("spawn")

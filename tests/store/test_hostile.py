@@ -27,7 +27,8 @@ from ssah_index.store.arrow import check_batch, check_values
 from ssah_index.store.files import Seal
 from ssah_index.store.manifest import manifest_name
 from ssah_index.store.names import plain_name, plain_path
-from tests.conftest import random_codes, run_cli, staged
+from tests.commands import run_cli
+from tests.conftest import random_codes, staged
 from tests.store import hostile
 from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 
@@ -365,6 +366,7 @@ def test_gc_and_compact_of_a_whole_template_are_as_ever(store):
     assert verify(Store.open(store)) == []
 
 
+@pytest.mark.slow
 def test_altered_stores_are_refused_or_right(tmp_path_factory, record_property):
     """One field or byte of one file, and seals made anew up to the manifest."""
     folder = tmp_path_factory.mktemp("hostile")

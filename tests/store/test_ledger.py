@@ -10,7 +10,8 @@ from ssah_index.store import ORIGIN_FIELDS, Store, compact, repair, stage_segmen
 from ssah_index.store import shard as shard_module
 from ssah_index.store.columns import items_table
 from ssah_index.types import Failure
-from tests.conftest import HashEncoder, append, items_for, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import HashEncoder, append, items_for, random_codes
 from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 
 

@@ -11,7 +11,8 @@ from ssah_index.store import Store, collect, repair, verify
 from ssah_index.store import shard as shard_module
 from ssah_index.store.manifest import manifest_name
 from ssah_index.types import Failure
-from tests.conftest import HashEncoder, append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import HashEncoder, append, random_codes
 from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 from tests.store.test_kills import visible
 

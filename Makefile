@@ -38,6 +38,7 @@ $(INSTALLED): setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --upgrade --quiet pip
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/python -c 'import ssah_index.index.mih, ssah_index; ssah_index.warm_up(64)' # compiles
 	touch $@
 
 clean:

@@ -174,6 +174,7 @@ def test_an_encoder_that_is_not_the_stores_is_refused(store, encoder, tmp_path):
     assert f"has fingerprint {found}; expected ssah-other" in told.stderr
 
 
+@pytest.mark.slow
 def test_the_reader_of_a_pipe_may_leave_early(store):
     query = f"{sys.executable} -m ssah_index query {store} -k 9"
     command = f"yes red | {query} | head -1; echo ${{PIPESTATUS[*]}}"
@@ -186,6 +187,7 @@ def test_the_reader_of_a_pipe_may_leave_early(store):
     assert run.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_line_is_answered_before_the_next_is_written(store):
     with subprocess.Popen(
         [sys.executable, "-m", "ssah_index", "query", str(store), "-k", "1"],
@@ -197,6 +199,7 @@ def test_a_line_is_answered_before_the_next_is_written(store):
             assert json.loads(process.stdout.readline())["query"] == colour
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_table(store):
     leader, follower = pty.openpty()
     with subprocess.Popen(
@@ -232,6 +235,7 @@ def test_without_a_query_on_a_terminal_it_does_not_hang(store):
     assert "there is no query" in run.stderr
 
 
+@pytest.mark.slow
 def test_a_pipe_closed_on_messages_does_not_stop_a_build(folder, encoder, tmp_path):
     path = tmp_path / "s.ssah"
     command = f"{sys.executable} -m ssah_index build {folder} {path} --encoder {encoder}"
@@ -239,6 +243,7 @@ def test_a_pipe_closed_on_messages_does_not_stop_a_build(folder, encoder, tmp_pa
     assert Store.open(path).snapshot().count("image") == 120
 
 
+@pytest.mark.slow
 def test_tables_take_words_as_they_are_and_end_quietly(store):
     words = ["query", store, "--format", "table", "--text", "[/x] red \x1b[31m"]
     assert "[/x] red" in run_cli(*words).stdout

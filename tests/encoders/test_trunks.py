@@ -64,6 +64,7 @@ print(codes.tobytes().hex(), failures)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "fine_tune"),
     [("modern", False), ("modern", True), ("paper", False), ("official", True)],

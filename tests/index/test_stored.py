@@ -27,6 +27,7 @@ from tests.index.suite import IndexSuite
 BUDGET = 1 << 30
 
 
+@pytest.mark.slow
 class TestStored(IndexSuite):
     @pytest.fixture
     def build(self):

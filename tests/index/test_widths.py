@@ -28,6 +28,7 @@ def sets(bits):
     yield random_codes(1, 1, bits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", WIDTHS)
 def test_answers_equal_the_naive_ones_at_every_width(bits, monkeypatch):
     monkeypatch.setattr(mih, "SCAN_NS", 1e18)

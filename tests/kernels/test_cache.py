@@ -33,6 +33,7 @@ def homeless(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_written(homeless, tmp_path):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     store.append(np.zeros((1, 8), np.uint8), {"id": ["a"]})

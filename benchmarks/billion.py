@@ -83,7 +83,7 @@ def built(path: Path, rows: int) -> Figures:
             Store.open(path), "image", kind="mih", budget_bytes=BYTES_A_CODE * rows,
             progress=log, tell=lambda line: print(line, flush=True),
         )  # fmt: skip
-    shape = Store.open(path).snapshot().indexes[0].about["shape"]
+    shape = Store.open(path).snapshot().indexes[0].about.shape.body
     return {
         **figures,
         "built": len(report.built),
@@ -164,7 +164,7 @@ def _spread(times: Sequence[float]) -> dict[str, float]:
 
 
 def billion(figures: dict[str, Any]) -> str:
-    """The README's table."""
+    """The table of the results page."""
     about, made_of, index = figures["machine"], figures["made"], figures["built"]
     found = figures["asked"]
     equal = sum(one["equal"] for one in found["asked"])

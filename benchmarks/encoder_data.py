@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, label_matrix, load_image, words_of
+from encoders.data import label_matrix
 from encoders.datasets import Dataset, load_mirflickr_npz, load_wikipedia
+from encoders.images import load_image
 from encoders.splits import Split, split_for
+from encoders.words import WordCounts, words_of
 from ssah_index.demo.icons import TABLE, render_icons
 from ssah_index.ingest import open_reader
 from ssah_index.types import Item, no_progress
@@ -74,11 +76,12 @@ def icons(folder: Path = DEMO) -> Pairs:
         render_icons(*parts, no_progress)
     database, held_out = (_items(part) for part in parts)
     spec = TrainSpec()
-    vocabulary = Vocabulary.of(
-        [item.text or "" for item in database], spec.min_word_texts, spec.max_words
-    )
+    counts = WordCounts((item.text or "" for item in database), spec.words)
+    vocabulary = counts.vocabulary(spec.min_word_texts, spec.max_words)
     known = set(vocabulary.words)
-    asking = [i for i in held_out if i.labels and known.intersection(words_of(i.text or ""))]
+    asking = [
+        i for i in held_out if i.labels and known.intersection(words_of(i.text or "", spec.words))
+    ]
     items = [*database, *asking]
     names = sorted({name for item in database for name in item.labels})
     searched = np.arange(len(database), dtype=np.int64)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-_CODE = "--", ":/", ":!/benchmarks/results"
+PAGES = Path(__file__).parent.parent / "docs" / "results"
+"""Where tables and plots of the figures are shown."""
+_CODE = "--", ":/", ":!/benchmarks/results", ":!/docs/results"
 """All files but the figures, which change while they are measured."""
 
 

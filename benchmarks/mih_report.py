@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from benchmarks.machine import PAGES
 from benchmarks.mih import FILE, GROUPS, KEY, MADE, Task
 from benchmarks.mih_contenders import CONTENDERS
 from benchmarks.mih_norouzi import NAME as NOROUZI
@@ -14,7 +15,7 @@ from benchmarks.tables import beside, head_of, image, machine_of, ms, table, val
 
 Cell: TypeAlias = Mapping[str, Any]
 Point: TypeAlias = Mapping[str, Any]
-PLOT = FILE.with_suffix(".png")
+PLOT = PAGES / f"{FILE.stem}.png"
 PLOTTED_N = 10**7
 NAMES = ("data", "n", "bits", "k", "radius")
 RECALLS = (0.9, 0.99, 1.0)

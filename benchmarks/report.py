@@ -1,4 +1,4 @@
-"""Write the kept figures into the README: ``python -m benchmarks.report``.
+"""Write the kept figures into the README and docs/: ``python -m benchmarks.report``.
 
 A block stands between ``<!-- name -->`` and ``<!-- /name -->``; nobody types in there.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.billion import FILE as BILLION
 from benchmarks.billion import billion
 from benchmarks.cells import kept
 from benchmarks.encoder_report import TITLES, encoders
-from benchmarks.machine import RESULTS
+from benchmarks.machine import PAGES, RESULTS
 from benchmarks.mih import FILE as MIH
 from benchmarks.mih_report import mih
 from benchmarks.mih_report import plot as plot_mih
@@ -22,10 +23,13 @@ from benchmarks.search import FILE as SEARCH
 from benchmarks.search_report import plot, search
 from benchmarks.store import FILE as STORE
 from benchmarks.store_report import store
+from benchmarks.summary import summary
 from benchmarks.torture import FILE as TORTURE
 from benchmarks.torture import torture
 
 README = Path(__file__).parent.parent / "README.md"
+REPORTED = (README, *sorted(PAGES.glob("*.md")))
+"""Pages with blocks of figures."""
 
 
 def headline(figures: dict[str, Any]) -> str:
@@ -58,13 +62,14 @@ def demo(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def render(text: str) -> str:
-    """The README with every block written anew."""
+def blocks() -> dict[str, str]:
+    """Every block by its name."""
     figures = json.loads((RESULTS / "demo.json").read_text())
     files = {name: RESULTS / f"encoders-{name}.json" for name in TITLES}
     cells = {name: kept(path) for name, path in files.items() if path.exists()}
-    blocks = {
+    return {
         "headline": headline(figures),
+        "summary": summary(kept(SEARCH), kept(MIH)),
         "demo": demo(figures),
         "encoders": encoders(cells),
         "search": search(kept(SEARCH)),
@@ -73,17 +78,23 @@ def render(text: str) -> str:
         "store": store(json.loads(STORE.read_text("utf-8"))),
         "torture": torture(json.loads(TORTURE.read_text())),
     }
-    for name, block in blocks.items():
+
+
+def render(text: str, found: Mapping[str, str]) -> str:
+    """A page with each of its blocks written anew."""
+    for name, block in found.items():
         pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
         text = re.sub(pattern, f"<!-- {name} -->\n{block}\n<!-- /{name} -->", text, flags=re.DOTALL)
     return text
 
 
 def main() -> None:
-    """Write the README and its plots."""
+    """Write the pages and their plots."""
     plot(kept(SEARCH))
     plot_mih(kept(MIH))
-    README.write_text(render(README.read_text("utf-8")), "utf-8")
+    found = blocks()
+    for page in REPORTED:
+        page.write_text(render(page.read_text("utf-8"), found), "utf-8")
 
 
 if __name__ == "__main__":

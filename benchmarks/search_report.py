@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.machine import PAGES
 from benchmarks.search import FILE, GROUPS, KEY, OWN, Task
 from benchmarks.tables import beside, head_of, image, machine_of, ms, table, values, varied
 
 Cell: TypeAlias = Mapping[str, Any]
 PEERS = [name for name in CONTENDERS if name != OWN]
-PLOT = FILE.with_suffix(".png")
+PLOT = PAGES / f"{FILE.stem}.png"
 PLOTTED_N = 10**7
 LEADS = {
     "size": "Codes, queries at once and cores; 64 uniform bits, k = 10",

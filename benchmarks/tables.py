@@ -63,5 +63,5 @@ def machine_of(content: Mapping[str, Any]) -> str:
 
 
 def image(title: str, path: Path) -> str:
-    """A plot among the results."""
-    return f"![{title}](benchmarks/results/{path.name})"
+    """A plot beside the page of its figures."""
+    return f"![{title}]({path.name})"

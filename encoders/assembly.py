@@ -83,15 +83,32 @@ def text_net(spec: TrainSpec, inputs: int, classes: int) -> nn.Module:
     """
     if spec.preset == "modern":
         return vector_net(spec, inputs, classes)
-    windows = PAPER_WINDOWS if spec.preset == "paper" else OFFICIAL_WINDOWS
-    used = windows if spec.multi_scale else ()
-    if inputs < max(used, default=0):
+    check_text_width(spec, inputs)
+    return paper_tex_net(inputs, spec.hidden, spec.bits, classes, _windows(spec))
+
+
+def _windows(spec: TrainSpec) -> tuple[int, ...]:
+    """Of TexNet's multi-scale block, words a cell by level; none without it."""
+    if spec.preset == "modern" or not spec.multi_scale:
+        return ()
+    return PAPER_WINDOWS if spec.preset == "paper" else OFFICIAL_WINDOWS
+
+
+def check_text_width(spec: TrainSpec, inputs: int) -> None:
+    """Refuse texts narrower than the widest window of a multi-scale block.
+
+    Raises
+    ------
+    SpecError
+    """
+    widest = max(_windows(spec), default=0)
+    if inputs < widest:
         raise SpecError(
-            f"texts are {inputs} words wide, and preset {spec.preset!r} pools over {max(used)}",
-            f"at least {max(used)} words",
-            "Train on more texts, lower min_word_texts, or turn multi_scale off.",
+            f"texts are {inputs} words wide, and preset {spec.preset!r} pools over {widest}",
+            f"at least {widest} words",
+            "Train on more texts, lower --min-word-texts (min_word_texts), or turn multi_scale "
+            "off (--set multi_scale=false).",
         )
-    return paper_tex_net(inputs, spec.hidden, spec.bits, classes, used)
 
 
 def image_net(
@@ -136,6 +153,17 @@ def new_image_net(spec: TrainSpec, images: Tensor, classes: int) -> nn.Module:
     if isinstance(net, Standardised):
         net.measure(images)
     return net
+
+
+def fresh_norms(nets: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    """Batch norms that begin untrained: all but those of a trunk."""
+    trunks = [part for part in nets.modules() if isinstance(part, Trunk)]
+    trained = {id(part) for trunk in trunks for part in trunk.modules()}
+    return [
+        part
+        for part in nets.modules()
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)) and id(part) not in trained
+    ]
 
 
 def rate_groups(nets: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Weights and specification on disk, and the fingerprint over both."""
+"""The checkpoint of a training run, and fingerprints of specifications with weights or data."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import xxhash
 
 from encoders.devices import random_state, set_random_state
 from ssah_index.errors import EncoderError
-
-SPEC_FILE = "encoder.json"
-WEIGHTS_FILE = "weights.pt"
 
 
 def fingerprint(spec: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> str:
@@ -29,46 +26,6 @@ def fingerprint(spec: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) ->
     return f"ssah-{digest.hexdigest()}"
 
 
-def save(folder: Path, spec: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
-    """Write encoder.json and weights.pt into an existing folder."""
-    document = {"kind": "ssah", **spec, "fingerprint": fingerprint(spec, weights)}
-    (folder / SPEC_FILE).write_text(json.dumps(document, ensure_ascii=False, indent=1))
-    (folder / WEIGHTS_FILE).write_bytes(_serialised(dict(weights)))
-
-
-def load(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
-    """Read what `save` wrote.
-
-    Returns
-    -------
-    spec, weights, fingerprint
-
-    Raises
-    ------
-    EncoderError
-        If a file is missing or damaged, or the fingerprint does not hold.
-    """
-    try:
-        spec = json.loads((folder / SPEC_FILE).read_text())
-        weights = torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)
-        stated = spec.pop("fingerprint")
-        spec.pop("kind")
-        actual = fingerprint(spec, weights)
-    except Exception as error:  # torch.load has no one exception for a damaged file
-        raise EncoderError(
-            f"the encoder in {folder} cannot be read ({error})",
-            f"{SPEC_FILE} and {WEIGHTS_FILE} as they were written",
-            "Restore the folder from a copy, or train again.",
-        ) from error
-    if actual != stated:
-        raise EncoderError(
-            f"the encoder in {folder} has fingerprint {actual}",
-            f"{stated}, as {SPEC_FILE} says",
-            "Restore the folder from a copy, or train again.",
-        )
-    return spec, weights, actual
-
-
 class Stateful(Protocol):
     """A part of a run that can be kept."""
 
@@ -79,16 +36,24 @@ class Stateful(Protocol):
         """Take that back."""
 
 
+class Run(NamedTuple):
+    """What a checkpoint belongs to."""
+
+    name: str
+    """Fingerprint of specification and data."""
+    spec: Mapping[str, Any]
+    """The specification, so that an error can tell which options differ."""
+
+
 def keep(
-    path: Path, run: str, passes: int, parts: Mapping[str, Stateful], device: torch.device
+    path: Path, run: Run, passes: int, parts: Mapping[str, Stateful], device: torch.device
 ) -> None:
     """Replace the checkpoint at ``path`` in one step.
 
     Parameters
     ----------
     path : Path
-    run : str
-        Fingerprint of specification and data.
+    run : Run
     passes : int
         Finished passes.
     parts : mapping of str to Stateful
@@ -96,7 +61,8 @@ def keep(
         Whose generator is drawn from, beside the CPU's.
     """
     state = {
-        "run": run,
+        "run": run.name,
+        "spec": dict(run.spec),
         "passes": passes,
         "parts": {name: part.state_dict() for name, part in parts.items()},
         "random": random_state(device),
@@ -112,7 +78,23 @@ def keep(
         temporary.unlink(missing_ok=True)
 
 
-def restore(path: Path, run: str, parts: Mapping[str, Stateful], device: torch.device) -> int:
+def check(path: Path, spec: Mapping[str, Any]) -> None:
+    """Refuse, before any data is read, a checkpoint of other options; little of it is read.
+
+    Raises
+    ------
+    EncoderError
+        If there is one that is damaged, or was begun with other options. Whether the data is
+        the same is for `restore` to tell.
+    """
+    if path.exists():
+        # The batch shrinks to the data, which is not known yet.
+        differ = _differences(_read(path, mapped=True), {**spec, "batch_rows": None})
+        if differ:
+            raise _of_another_run(path, differ)
+
+
+def restore(path: Path, run: Run, parts: Mapping[str, Stateful], device: torch.device) -> int:
     """Take up the checkpoint at ``path``, if it is there; returns the finished passes.
 
     One that was kept on a GPU can be gone on with on a CPU.
@@ -124,23 +106,57 @@ def restore(path: Path, run: str, parts: Mapping[str, Stateful], device: torch.d
     """
     if not path.exists():
         return 0
+    state = _read(path, mapped=False)
+    if state["run"] != run.name:
+        raise _of_another_run(path, _differences(state, run.spec) or "its pairs are not these")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        kept = state["run"]
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+        set_random_state(state["random"], device)
+        return int(state["passes"])
+    except Exception as error:  # a part that is missing or misshaped fails in its own way
+        raise _damaged(path, error) from error
+
+
+def _read(path: Path, *, mapped: bool) -> dict[str, Any]:
+    """The state in a file; ``mapped`` leaves its tensors on the disk until they are used."""
+    try:
+        if not path.is_file():
+            raise ValueError("no regular file")
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        if not isinstance(state, dict) or not isinstance(state.get("run"), str):
+            raise ValueError("no checkpoint of a training run")
     except Exception as error:  # torch.load has no one exception for a damaged file
-        raise EncoderError(
-            f"the checkpoint {path} cannot be read ({error})", "one that is whole", "Remove it."
-        ) from error
-    if kept != run:
-        raise EncoderError(
-            f"the checkpoint {path} is of another run, {kept}",
-            f"{run}: the same options and data",
-            "Remove it to start afresh, or use the options it was begun with.",
-        )
-    for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
-    set_random_state(state["random"], device)
-    return int(state["passes"])
+        raise _damaged(path, error) from error
+    return state
+
+
+def _differences(state: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    """Options that a checkpoint was begun with and that differ, but for those that are None."""
+    begun = state.get("spec")
+    if not isinstance(begun, Mapping):
+        return ""
+    return ", ".join(
+        f"{name} was {begun[name]!r} and is {value!r}"
+        for name, value in spec.items()
+        if value is not None and name in begun and begun[name] != value
+    )
+
+
+def _damaged(path: Path, error: Exception) -> EncoderError:
+    return EncoderError(
+        f"the checkpoint {path} cannot be read ({str(error)[:200]})",
+        "one that is whole",
+        "Remove it and train from the start.",
+    )
+
+
+def _of_another_run(path: Path, differ: str) -> EncoderError:
+    return EncoderError(
+        f"the checkpoint {path} is of another run: {differ}",
+        "the options and pairs it was begun with",
+        "Use those to go on, or remove it to start afresh.",
+    )
 
 
 def _serialised(state: Any) -> memoryview:

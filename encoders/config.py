@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import contextlib
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ssah_index.errors import SpecError
@@ -15,6 +17,20 @@ TRUNKS = ("pixels", "efficientnet-lite0", "efficientnet-lite2")
 TRUNK_KINDS = ("cnn-f", "vgg-19", "timm", "open_clip")
 """Image trunks written KIND:WHICH, by a file or by a name in a hub."""
 TEXT_ENCODERS = ("bag", "minilm")
+MOST = {
+    "bits": 4096,
+    "hidden": 1 << 16,
+    "image_size": 4096,
+    "max_words": 1 << 20,
+    "seed": 2**63 - 1,
+}
+"""Upper bounds of whole numbers, so that a specification from elsewhere stays within memory;
+of those not named, 2^31 - 1."""
+LONGEST_NAME = 4096
+"""Characters of a trunk's name, which may hold a path."""
+WORD_RULES = ("unicode", "plain")
+BEFORE: dict[str, Any] = {"words": "plain"}
+"""What a stored specification means that was written before a field existed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +51,8 @@ class TrainSpec:
     label_passes: int = 5
     """Passes of LabNet before the first round (paper)."""
     batch_rows: int = 256
-    """Pairs a step."""
+    """Pairs a step, or all where there are fewer. What is left of the pairs after the last whole
+    batch of a pass is not used in it; every pass draws an order of its own."""
     hidden: int = 512
     """Width of the layer before F; the paper's is 4096."""
     learning_rate: float = 1.5e-3
@@ -76,6 +93,9 @@ class TrainSpec:
     """Peak rate of a trunk that trains."""
     text_encoder: str = "bag"
     """"bag": words of a vocabulary; "minilm": vectors of a sentence encoder that stays as it is."""
+    words: str = "unicode"
+    """How texts are split: "unicode", by Unicode's rules for any script; "plain", as encoders
+    did before there was a choice. See `encoders.words`."""
     image_size: int = 64
     """Pixels a side of the square that an image is squeezed to; a named trunk has its own."""
     min_word_texts: int = 1
@@ -97,29 +117,10 @@ class TrainSpec:
     """Seed of initial weights, order, dropout and of what is set aside."""
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.preset not in PRESETS:
-            faults.append(f"preset is {self.preset!r}, not one of {', '.join(PRESETS)}")
-        faults += _input_faults(self)
-        if self.bits % 8 or not 8 <= self.bits <= 4096:
-            faults.append(f"bits is {self.bits}, not a multiple of 8 from 8 to 4096")
-        if self.batch_rows < 2:
-            faults.append(f"batch_rows is {self.batch_rows}, below 2, what batch norm needs")
-        names = ("image_size", "min_word_texts", "max_words", "min_label_texts", "hidden")
-        least = dict.fromkeys((*names, "validate_every"), 1)
-        faults += [
-            f"{field.name} is {value}, below {least.get(field.name, 0)}"
-            for field in fields(self)
-            if not isinstance(value := getattr(self, field.name), str)
-            and value < least.get(field.name, 0)
-        ]
-        faults += [
-            f"{name} is {value}, not below 1"
-            for name in ("dropout", "input_dropout", "validation_share")
-            if (value := getattr(self, name)) >= 1
-        ]
+        types = _type_faults(self)
+        faults = [*types.values(), *_value_faults(self, types)]
         if faults:
-            raise SpecError("; ".join(faults), "values in range", "Correct the options named.")
+            raise SpecError("; ".join(faults), "values in range", CORRECT)
 
     @property
     def adversary(self) -> float:
@@ -133,32 +134,124 @@ class TrainSpec:
         Raises
         ------
         SpecError
-            If a name is unknown or a value out of range.
+            If a name is unknown, or a value of the wrong type or out of range; all faults
+            are named.
         """
+        if not isinstance(options, Mapping):
+            raise SpecError(f"options are {_shown(options)}", "values by name", "Give a dict.")
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(options) - known)
+        unknown = sorted(str(name) for name in options if name not in known)
+        own = {name: value for name, value in options.items() if name in known}
+        preset = own.get("preset", "modern")
+        defaults = _PRESET_DEFAULTS.get(preset, {}) if isinstance(preset, str) else {}
+        try:
+            spec, fault = cls(**{**defaults, **own}), ""
+        except SpecError as error:
+            fault = f"; {error.fault}"
         if unknown:
             raise SpecError(
-                f"unknown options {', '.join(unknown)}",
+                f"unknown options {', '.join(unknown)}{fault}",
                 f"some of {', '.join(sorted(known))}",
                 "Check the spelling.",
             )
-        defaults = _PRESET_DEFAULTS.get(options.get("preset", "modern"), {})
-        return cls(**{**defaults, **options})
+        if fault:
+            raise SpecError(fault.removeprefix("; "), "values in range", CORRECT)
+        return spec
+
+    @classmethod
+    def stored(cls, document: Mapping[str, Any]) -> TrainSpec:
+        """The spec that an encoder's document holds; see `document`."""
+        return cls.of({**BEFORE, **document})
+
+    def document(self) -> dict[str, Any]:
+        """The spec as an encoder's document holds it, and its fingerprint is made of.
+
+        A field that has the value of the time before it is left out, so that encoders of
+        that time keep their fingerprints.
+        """
+        return {k: v for k, v in asdict(self).items() if k not in BEFORE or v != BEFORE[k]}
 
 
-def _input_faults(spec: TrainSpec) -> list[str]:
+CORRECT = "Correct the options named; on the command line each can be given as --set NAME=VALUE."
+_KINDS = {"int": "a whole number", "float": "a finite number", "bool": "true or false"}
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    """Whether a value is of a field's type; nothing is converted, so that 64.0 is no 64."""
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "float":
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and abs(value) <= sys.float_info.max
+    return isinstance(value, str) and len(value) <= LONGEST_NAME
+
+
+def _type_faults(spec: TrainSpec) -> dict[str, str]:
+    """What is wrong with each field whose value is not of its type."""
+    return {
+        field.name: f"{field.name} is {_shown(value)}, not {_KINDS.get(str(field.type), 'text')}"
+        for field in fields(spec)
+        if not _is_of(str(field.type), value := getattr(spec, field.name))
+    }
+
+
+def _shown(value: Any) -> str:
+    shown = f"a {type(value).__name__} too long to print"
+    with contextlib.suppress(ValueError, RecursionError):  # integers of thousands of digits
+        shown = repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:100]}..."
+
+
+def _value_faults(spec: TrainSpec, wrong: Collection[str]) -> list[str]:
+    """Fields, of those that are not ``wrong``, whose values are out of range."""
+    values = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in wrong}
+    faults = []
+    if values.get("preset", "modern") not in PRESETS:
+        faults.append(f"preset is {spec.preset!r}, not one of {', '.join(PRESETS)}")
+    faults += _input_faults(values)
+    if values.get("bits", 8) % 8 or not 8 <= values.get("bits", 8) <= MOST["bits"]:
+        faults.append(f"bits is {_shown(spec.bits)}, not a multiple of 8 from 8 to 4096")
+    if values.get("batch_rows", 2) < 2:
+        faults.append(f"batch_rows is {_shown(spec.batch_rows)}, below 2, what batch norm needs")
+    names = ("image_size", "min_word_texts", "max_words", "min_label_texts", "hidden")
+    least = dict.fromkeys((*names, "validate_every"), 1)
+    numbers = {n: v for n, v in values.items() if not isinstance(v, str) and n != "bits"}
+    faults += [
+        f"{name} is {_shown(value)}, below {least.get(name, 0)}"
+        for name, value in numbers.items()
+        if value < least.get(name, 0)
+    ]
+    faults += [
+        f"{name} is {_shown(value)}, above {most}"
+        for name, value in numbers.items()
+        if isinstance(value, int) and value > (most := MOST.get(name, 2**31 - 1))
+    ]
+    if values.get("pair_scale") == 0:
+        faults.append("pair_scale is 0, not above 0")
+    shares = ("dropout", "input_dropout", "validation_share")
+    return faults + [
+        f"{name} is {value}, not below 1" for name in shares if (value := values.get(name, 0)) >= 1
+    ]
+
+
+def _input_faults(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the choice of trunk and text encoder."""
     faults = []
-    kind, _, which = spec.image_trunk.partition(":")
-    if spec.image_trunk not in TRUNKS and not (kind in TRUNK_KINDS and which):
+    trunk, encoder = values.get("image_trunk", TRUNKS[0]), values.get("text_encoder", "bag")
+    kind, _, which = trunk.partition(":")
+    if trunk not in TRUNKS and not (kind in TRUNK_KINDS and which):
         known = ", ".join([*TRUNKS, *(f"{kind}:..." for kind in TRUNK_KINDS)])
-        faults.append(f"image_trunk is {spec.image_trunk!r}, not one of {known}")
-    if spec.fine_tune and spec.image_trunk == "pixels":
+        faults.append(f"image_trunk is {trunk!r}, not one of {known}")
+    if values.get("fine_tune") and values.get("image_trunk") == "pixels":
         faults.append("fine_tune is set, but image_trunk 'pixels' always trains")
-    if spec.text_encoder not in TEXT_ENCODERS:
+    if encoder not in TEXT_ENCODERS:
         known = ", ".join(TEXT_ENCODERS)
-        faults.append(f"text_encoder is {spec.text_encoder!r}, not one of {known}")
+        faults.append(f"text_encoder is {encoder!r}, not one of {known}")
+    rule = values.get("words", WORD_RULES[0])
+    if rule not in WORD_RULES:
+        faults.append(f"words is {rule!r}, not one of {', '.join(WORD_RULES)}")
     return faults
 
 

@@ -11,7 +11,7 @@ from encoders.data import label_matrix
 from encoders.ranking import map_of
 from encoders.report import Report, Side, make_report
 from encoders.retrieval import Retrieval
-from ssah_index.types import Codes, Labelled, Modality
+from ssah_index.types import Codes, Labelled, Modality, Progress, no_progress
 
 
 def evaluate(
@@ -19,6 +19,7 @@ def evaluate(
     database: Mapping[Modality, Labelled],
     *,
     pairs: NDArray[np.int64] | None = None,
+    progress: Progress = no_progress,
 ) -> Report:
     """The report of `report.make_report`; relevant is what shares a label with the query.
 
@@ -28,6 +29,8 @@ def evaluate(
         Disjoint. What has no label is never relevant.
     pairs : int64 (m, 2), optional
         Database rows of an image and of a text that are one item.
+    progress : Progress, optional
+        Told of the queries ranked.
 
     Raises
     ------
@@ -52,7 +55,9 @@ def evaluate(
             for modality, side in given.items()
         }
 
-    return make_report(with_matrices(queries), with_matrices(database), pairs=pairs)
+    return make_report(
+        with_matrices(queries), with_matrices(database), pairs=pairs, progress=progress
+    )
 
 
 def mean_average_precision(

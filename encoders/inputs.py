@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from encoders.config import TrainSpec
-from encoders.data import Vocabulary, load_image
-from encoders.sentences import WIDTH, SentenceEncoder, check_text
+from encoders.images import image_warnings, load_image
+from encoders.sentences import WIDTH, SentenceEncoder
 from encoders.trunks import Trunk
+from encoders.words import Vocabulary, check_words
 from ssah_index.types import Modality
 
 
@@ -59,7 +60,24 @@ class Inputs:
         """
         if modality == "image":
             return load_image(value, self._image_size)
-        return self.vocabulary.bag(value) if self._sentences is None else check_text(value)
+        if self._sentences is None:
+            return self.vocabulary.bag(value)
+        check_words(value, self.vocabulary.rule)
+        return value
+
+    def warnings(self, modality: Modality, value: Any) -> list[str]:
+        """Sentences about what `read` and `stack` leave out of one path or text.
+
+        Raises
+        ------
+        ItemError
+            If it is a text that cannot be encoded.
+        """
+        if modality == "image":
+            return image_warnings(value)
+        self.read(modality, value)
+        parts = self.vocabulary if self._sentences is None else self._sentences
+        return parts.warnings(value)
 
     def stack(self, modality: Modality, values: Sequence[Any]) -> Tensor:
         """Rows for what has been read, at least one.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders import losses
-from encoders.assembly import new_image_net, rate_groups, text_net, vector_net
+from encoders.assembly import fresh_norms, new_image_net, rate_groups, text_net, vector_net
 from encoders.config import TrainSpec
 from encoders.networks import Output, discriminator
 from encoders.pairs import TrainingSet
@@ -21,6 +21,11 @@ from ssah_index.types import Progress
 
 CONTRAST_SCALE = 16.0
 """Inverse temperature of the image-text term, on inner products that reach from -1 to 1."""
+MOMENTUM = 0.1
+"""Weight of a batch in batch norm's running mean and variance."""
+SHORT_STEPS = 50
+"""A run of fewer steps weighs its first batches by their number instead: after one step, running
+values are else those of no data for nine tenths, and codes of few pairs are all equal."""
 
 
 class JointTrainer(nn.Module):
@@ -86,11 +91,18 @@ class JointTrainer(nn.Module):
         self.train()
         order = torch.randperm(len(self._pairs))
         for step in range(self._steps):
+            if self._spec.passes * self._steps < SHORT_STEPS:
+                self._weigh(number * self._steps + step)
             rows = order[step * self._spec.batch_rows :][: self._spec.batch_rows]
             self.step(rows, use_bank=number > 0)
             done = number * self._steps + step + 1
             progress(done, self._spec.passes * self._steps, "training steps")
         return self._tally.means()
+
+    def _weigh(self, step: int) -> None:
+        """Have running values be the mean of all batches so far, until MOMENTUM is more."""
+        for norm in fresh_norms(self._nets):
+            norm.momentum = max(MOMENTUM, 1 / (step + 1))
 
     def step(self, rows: Tensor, use_bank: bool = False) -> None:
         """One batch: first the discriminators, then the networks."""

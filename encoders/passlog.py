@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssah_index.errors import SourceError
+from ssah_index.errors import SourceError, WriteFailedError
 
 LEADING = ("pass", "seconds", "loss")
 """The columns that every log begins with; by them a log is known."""
@@ -63,13 +64,7 @@ class PassLog:
 
     def __init__(self, path: Path, finished: int) -> None:
         self._path = path
-        if not path.parent.is_dir():
-            raise SourceError(
-                f"no folder {path.parent} for the log {path.name}",
-                "a folder that is there",
-                "Make it, or give another path.",
-            )
-        rows: list[Mapping[str, Any]] = list(_rows(path)) if path.exists() else []
+        rows: list[Mapping[str, Any]] = list(check_log(path))
         self._rows = [row for row in rows if int(row["pass"]) <= finished]
         if len(self._rows) < len(rows):
             self._write()
@@ -89,8 +84,35 @@ class PassLog:
         temporary.replace(self._path)
 
 
+def check_log(path: Path) -> list[dict[str, str]]:
+    """The rows of a log, none where it is not begun; refused where it cannot be written.
+
+    Raises
+    ------
+    SourceError
+        If there is something else at ``path``, or no folder to hold it.
+    WriteFailedError
+        If that folder cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise SourceError(
+            f"no folder {path.parent} for the log {path.name}",
+            "a folder that is there",
+            "Make it, or give another path.",
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise WriteFailedError(
+            f"the log {path} cannot be written: its folder is read-only or permission is denied",
+            "a folder that can be written",
+            "Change the permissions, or give another path.",
+        )
+    return _rows(path) if os.path.lexists(path) else []
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
+        if not path.is_file():
+            raise ValueError("no regular file")
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)

@@ -14,16 +14,26 @@ from encoders.curves import import_matplotlib
 from encoders.evaluate import evaluate
 from encoders.export import SsahEncoder
 from encoders.report import plot
-from encoders.train import train
-from ssah_index.types import Item, Labelled, Modality, Progress
+from encoders.train import check, train
+from ssah_index.types import Item, Labelled, Modality, Progress, no_progress
 
 
 class Ssah:
-    """The kind of encoder that this package trains; an `ssah_index.types.EncoderKind`."""
+    """The kind of encoder that this package trains; an `ssah_index.types.CheckingKind`."""
 
     def load(self, folder: Path) -> SsahEncoder:
         """Open an encoder folder."""
         return SsahEncoder.load(folder)
+
+    def check(
+        self,
+        options: Mapping[str, Any],
+        *,
+        resume: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Refuse options and files that training would refuse, before items are read."""
+        check(TrainSpec.of(options), resume, log)
 
     def train(
         self,
@@ -46,11 +56,12 @@ class Ssah:
         *,
         pairs: NDArray[np.int64] | None = None,
         plots: Path | None = None,
+        progress: Progress = no_progress,
     ) -> dict[str, Any]:
         """The figures of `encoders.report.Report`, and its plots."""
         if plots is not None:
             import_matplotlib("figure")  # refuses before the work, not after it
-        report = evaluate(queries, database, pairs=pairs)
+        report = evaluate(queries, database, pairs=pairs, progress=progress)
         if plots is not None:
             plot(report, plots)
         return report.to_json()

@@ -26,9 +26,12 @@ from encoders.curves import (
 from encoders.ranking import expected_precisions, has_collapsed, map_of, mean_over_queries
 from encoders.retrieval import Labels, Retrieval
 from ssah_index.errors import InputError
-from ssah_index.types import MODALITIES, Codes, Modality
+from ssah_index.types import MODALITIES, Codes, Modality, Progress, no_progress
 
 CUTS = (50, 500, 5000)
+ALWAYS_RANKED = 5
+"""Times that a direction goes through its queries: counts (for the chance, the MAP with expected
+ties and the curves), the MAP, and the precisions; once more for each cut."""
 RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -133,6 +136,7 @@ def make_report(
     pairs: NDArray[np.int64] | None = None,
     cuts: Sequence[int] = CUTS,
     ranks: Sequence[int] = RANKS,
+    progress: Progress = no_progress,
 ) -> Report:
     """Measure codes in every direction that the modalities given allow.
 
@@ -146,6 +150,8 @@ def make_report(
         R of MAP@R; those beyond the smallest database stand for its size.
     ranks : sequence of int
         N of precision@N; those beyond the smallest database are left out.
+    progress : Progress, optional
+        Told of each direction by its name, in queries, each counted once a ranking.
 
     Raises
     ------
@@ -179,7 +185,7 @@ def make_report(
     return Report(
         directions={
             f"{asking}->{found}": _direction(
-                f"{asking}->{found}", queries[asking], database[found], cuts, ranks
+                f"{asking}->{found}", queries[asking], database[found], cuts, ranks, progress
             )
             for asking, found in _ways(queries, database)
         },
@@ -196,14 +202,36 @@ def _ways(
     return sorted(ways, key=lambda way: way[0] == way[1])
 
 
+class _Count:
+    """Counts the queries of all rankings of one direction, and tells of them."""
+
+    def __init__(self, progress: Progress, name: str, total: int) -> None:
+        self._progress, self._name, self._total, self._done = progress, name, total, 0
+
+    def __call__(self, queries: int) -> None:
+        self._done = min(self._done + queries, self._total - 1)
+        self._progress(self._done, self._total, self._name)
+
+    def finish(self) -> None:
+        self._progress(self._total, self._total, self._name)
+
+
 def _direction(
-    name: str, query: Side, found: Side, cuts: Sequence[int], ranks: Sequence[int]
+    name: str,
+    query: Side,
+    found: Side,
+    cuts: Sequence[int],
+    ranks: Sequence[int],
+    progress: Progress,
 ) -> Direction:
+    optional = (query.activations is not None) + (found.seen is not None)
+    count = _Count(progress, name, len(query.codes) * (ALWAYS_RANKED + len(cuts) + optional))
     task = Retrieval(
         queries=query.codes,
         query_labels=query.labels,
         database=found.codes,
         database_labels=found.labels,
+        ranked=count,
     )
     total, relevant = (counts.sum(axis=1, keepdims=True) for counts in task.counts())
     if not relevant.any():
@@ -216,7 +244,7 @@ def _direction(
     chances = expected_precisions(total, relevant)  # one group: everything ties
     shares = np.where(relevant > 0, relevant / np.maximum(total, 1), np.nan)[:, 0]
     precisions = precision_at(task, ranks)
-    return Direction(
+    figures = Direction(
         queries=len(task.queries),
         unmatched=int((relevant == 0).sum()),
         database=len(task.database),
@@ -231,6 +259,8 @@ def _direction(
         map_asymmetric=_asymmetric(task, query),
         map_unseen=None if found.seen is None else _unseen(task, found.seen),
     )
+    count.finish()
+    return figures
 
 
 def _asymmetric(task: Retrieval, query: Side) -> float | None:
@@ -242,7 +272,7 @@ def _unseen(task: Retrieval, seen: NDArray[np.bool_]) -> float:
         raise InputError(
             f"training has seen all {len(seen)} rows of the database",
             "some that it has not, for the MAP over these",
-            "Leave the mask out.",
+            "Leave out --trained-on, or the mask of what training has seen.",
         )
     return map_of(task.unseen(seen))
 

@@ -7,7 +7,7 @@ kernel and NumPy, not on torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -41,6 +41,8 @@ class Retrieval:
     """uint8 (n, nbytes) packed codes."""
     database_labels: Labels
     """(n, c) 0/1."""
+    ranked: Callable[[int], None] = lambda _: None
+    """Told how many queries each batch has had, once it is done."""
 
     def __post_init__(self) -> None:
         database = as_codes(self.database, what="the database's codes")
@@ -93,7 +95,9 @@ class Retrieval:
         """Runs of queries whose pairs fit BATCH_PAIRS."""
         size = max(BATCH_PAIRS // max(len(self.database), 1), 1)
         for start in range(0, len(self.queries), size):
-            yield slice(start, min(start + size, len(self.queries)))
+            stop = min(start + size, len(self.queries))
+            yield slice(start, stop)
+            self.ranked(stop - start)
 
     def relevant(self, batch: slice) -> NDArray[np.bool_]:
         """Bool (batch, n): pairs that share a label."""

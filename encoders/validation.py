@@ -6,6 +6,7 @@ weights of one without.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
@@ -199,6 +200,22 @@ def collapse(number: int, scores: Scores, spec: TrainSpec) -> CollapseError:
         f"where codes that are all equal have {prevalence:.3f}, the prevalence",
         "image to image and text to text well above it",
         "Remove the checkpoint, if there is one: it is of the pass before. Train again with a "
-        "lower learning_rate, quantisation_weight or adversary_weight; with "
-        "stop_on_collapse=False a run goes on.",
+        "lower --learning-rate (learning_rate), or a lower quantisation_weight or "
+        "adversary_weight (--set NAME=VALUE); with --set stop_on_collapse=false a run goes on.",
     )
+
+
+def check_loss(number: int, loss: float, spec: TrainSpec) -> None:
+    """Refuse to go on from weights that are no numbers any more.
+
+    Raises
+    ------
+    CollapseError
+    """
+    if not math.isfinite(loss):
+        raise CollapseError(
+            f"training diverged at pass {number} of {spec.passes}: the mean loss is {loss}",
+            "a finite loss",
+            "Remove the checkpoint, if there is one, and train again with a lower "
+            f"--learning-rate (learning_rate), now {spec.learning_rate}.",
+        )

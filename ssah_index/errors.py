@@ -13,6 +13,7 @@ SsahError
 ├── StoreError (OSError)               look at the store
 │   ├── StoreMissingError              there is none
 │   ├── StoreExistsError               there is one already, with other content
+│   ├── StoreReplacedError             another one lies where the one that was opened lay
 │   ├── FormatError                    written in another format version
 │   ├── CorruptError                   files missing, cut or altered
 │   ├── ConflictError                  another writer won too often
@@ -104,6 +105,10 @@ class StoreMissingError(StoreError, FileNotFoundError):
 
 class StoreExistsError(StoreError, FileExistsError):
     """There is a store already, with other content."""
+
+
+class StoreReplacedError(StoreError):
+    """The store that was opened was removed, and another made in its place; open it again."""
 
 
 class FormatError(StoreError):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssah_index.codes import pack
+from ssah_index.encoding import activate_items, encode_items
 from ssah_index.store import Snapshot
 from ssah_index.types import (
     Codes,
@@ -93,11 +94,11 @@ def encoded(
         batch = items[start : start + BATCH_ROWS]
         values = [getattr(item, modality) for item in batch]
         if isinstance(encoder, RealEncoder):
-            activations, failed = encoder.activations(modality, values)
+            activations, failed = activate_items(encoder, modality, values)
             real.append(activations)
             codes.append(pack(activations))
         else:
-            part, failed = encoder.encode(modality, values)
+            part, failed = encode_items(encoder, modality, values)
             codes.append(part)
         reasons = dict(failed)
         for place, item in enumerate(batch):

@@ -6,15 +6,17 @@ rest. The engine meets encoders only here, and imports no part of them itself.
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from ssah_index.errors import EncoderError, MissingExtraError
+from ssah_index.errors import EncoderError, MissingExtraError, SsahError
+from ssah_index.foreign import read_document
 from ssah_index.types import Encoder, EncoderKind
 
 GROUP = "ssah_index.encoders"
 SPEC_FILE = "encoder.json"
+LONGEST_KIND = 100
+"""Characters of a kind's name."""
 
 
 def encoder_kind(name: str) -> EncoderKind:
@@ -38,9 +40,15 @@ def encoder_kind(name: str) -> EncoderKind:
         kind: EncoderKind = points[name].load()
     except ImportError as error:
         raise MissingExtraError(
-            f"encoder kind {name!r} needs {error.name}, which is not installed",
+            f"encoder kind {name!r} needs {error.name or error}, which is not installed",
             "the training extra",
             "Run: pip install 'ssah-index[train,images]'",
+        ) from error
+    except Exception as error:  # another package's module, which may fail in any way
+        raise EncoderError(
+            f"encoder kind {name!r} cannot be loaded ({type(error).__name__}: {error})",
+            f"{points[name].value}, as its package states",
+            "Update or reinstall the package that offers it.",
         ) from error
     return kind
 
@@ -53,14 +61,13 @@ def kind_of(folder: Path) -> EncoderKind:
     EncoderError
         If there is no encoder, or its kind is not installed.
     """
-    try:
-        name = json.loads((folder / SPEC_FILE).read_bytes())["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    name = read_document(folder, SPEC_FILE).get("kind")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_KIND:
         raise EncoderError(
-            f"{folder} holds no encoder ({error})",
+            f"{folder} holds no encoder: {SPEC_FILE} has the kind {str(name)[:LONGEST_KIND]!r}",
             f"a folder with an {SPEC_FILE} that names its kind",
             "Make one with: ssah-index train INPUT ENCODER",
-        ) from error
+        )
     return encoder_kind(name)
 
 
@@ -72,4 +79,14 @@ def load_encoder(folder: Path) -> Encoder:
     EncoderError
         If there is no encoder, or it cannot be read.
     """
-    return kind_of(folder).load(folder)
+    kind = kind_of(folder)
+    try:
+        return kind.load(folder)
+    except (SsahError, MemoryError):
+        raise
+    except Exception as error:  # of a kind that somebody else wrote
+        raise EncoderError(
+            f"the encoder in {folder} cannot be read ({type(error).__name__}: {error})",
+            "a folder as its kind has written it",
+            "Restore the folder from a copy, or train again.",
+        ) from error

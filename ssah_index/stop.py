@@ -25,12 +25,23 @@ class Stop:
     -----
     Kernels read ``flag`` once a block of codes, without the GIL: a search ends within a
     millisecond of `cancel`, whatever its size. Once stopped, it stays stopped.
+
+    A copy in another process, or by `copy`, has a switch of its own and what is left of the time.
     """
 
     def __init__(self, timeout_s: float | None = None) -> None:
         self.flag = np.zeros(1, np.uint8)
         self._timeout_s = timeout_s
         self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def __getstate__(self) -> tuple[bool, float | None, float | None]:
+        # Clocks of two machines have nothing in common but the length of a second.
+        return bool(self.flag[0]), self._timeout_s, self.remaining_s()
+
+    def __setstate__(self, state: tuple[bool, float | None, float | None]) -> None:
+        stopped, self._timeout_s, left_s = state
+        self.flag = np.array([stopped], np.uint8)
+        self._end = None if left_s is None else time.monotonic() + left_s
 
     def cancel(self) -> None:
         """End every search that was given this object; safe from any thread."""

@@ -26,6 +26,8 @@ Words: TypeAlias = NDArray[np.uint64]
 """The same codes as uint64 (n, words); trailing bits of the last word are zero."""
 Bitmap: TypeAlias = NDArray[np.uint64]
 """Allowed rows, Arrow bit order: bit i % 64 of word i // 64, and one more word of zeros."""
+BitOrder = Literal["little", "big"]
+"""Where bit 0 of a code lies in byte 0: at its low end, as all that we write, or its high end."""
 Modality = Literal["image", "text"]
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 
@@ -73,14 +75,14 @@ class Reader(Protocol):
     def __len__(self) -> int:
         """Rows in the source, unreadable ones included."""
 
-    def digest(self) -> str:
-        """A hash that changes when the source's rows do."""
-
     def columns(self) -> pa.Schema:
         """Names and types of the user's other columns, the same for all rows."""
 
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop, each an item or the failure it ended in."""
+
+    def summary(self) -> list[str]:
+        """Lines for a person: what is read, what is left out, what may be meant otherwise."""
 
 
 class Encoder(Protocol):
@@ -121,6 +123,33 @@ class RealEncoder(Encoder, Protocol):
         """Float32 (len(batch) - len(failures), bits), and failures; as `encode` gives codes."""
 
 
+@runtime_checkable
+class WarningEncoder(Encoder, Protocol):
+    """An encoder that says what of an item it leaves out."""
+
+    def warnings(self, modality: Modality, batch: Sequence[Any]) -> list[list[str]]:
+        """Sentences about each item, len(batch) lists; an empty list where all of it is used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainReport:
+    """What came of a training, beside its encoder."""
+
+    failed: int
+    """Pairs that could not be read and were left out."""
+    collapsed: str | None
+    """A sentence with figures where the codes tell nothing apart, otherwise None."""
+
+
+@runtime_checkable
+class ReportingEncoder(Encoder, Protocol):
+    """An encoder that says what came of its training; a kind need not have it."""
+
+    @property
+    def report(self) -> TrainReport | None:
+        """None where the encoder was loaded."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
     """Codes of one modality, and what they are judged by."""
@@ -133,6 +162,17 @@ class Labelled:
     """(n, bits) whose signs are the codes; of queries, where the encoder gives them."""
     seen: NDArray[np.bool_] | None = None
     """(n,) True for what training has seen; of a database, where it is known."""
+
+
+class Progress(Protocol):
+    """Told how far a long job is; the CLI draws it, a library user may ignore it."""
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        """``done`` of ``total`` units of ``label`` are finished."""
+
+
+def no_progress(done: int, total: int, label: str) -> None:
+    """The Progress of a caller who does not want any."""
 
 
 class EncoderKind(Protocol):
@@ -153,8 +193,9 @@ class EncoderKind(Protocol):
     ) -> Encoder:
         """Train on labelled pairs and return the finished encoder.
 
-        ``resume`` names a checkpoint to go on from, kept up to date, removed at the end;
-        ``log`` a CSV file that gets a row a pass.
+        ``resume`` names a checkpoint to go on from, kept up to date, which the caller removes
+        once the encoder is saved; ``log`` a CSV file that gets a row a pass. A
+        KeyboardInterrupt may carry a note (`BaseException.add_note`) of what was kept.
         """
 
     def evaluate(
@@ -164,6 +205,7 @@ class EncoderKind(Protocol):
         *,
         pairs: NDArray[np.int64] | None = None,
         plots: Path | None = None,
+        progress: Progress = no_progress,
     ) -> dict[str, Any]:
         """Judge codes by labels: what shares one with the query is relevant to it.
 
@@ -175,6 +217,8 @@ class EncoderKind(Protocol):
             Database rows of an image and of a text that are one item.
         plots : Path, optional
             An existing folder to draw curves into, as PNG files.
+        progress : Progress, optional
+            Told of the queries ranked in each direction, which takes the longest.
 
         Returns
         -------
@@ -187,15 +231,18 @@ class EncoderKind(Protocol):
         """
 
 
-class Progress(Protocol):
-    """Told how far a long job is; the CLI draws it, a library user may ignore it."""
+@runtime_checkable
+class CheckingKind(EncoderKind, Protocol):
+    """A kind of encoder that can refuse a training before anything is read for it."""
 
-    def __call__(self, done: int, total: int, label: str) -> None:
-        """``done`` of ``total`` units of ``label`` are finished."""
-
-
-def no_progress(done: int, total: int, label: str) -> None:
-    """The Progress of a caller who does not want any."""
+    def check(
+        self,
+        options: Mapping[str, Any],
+        *,
+        resume: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        """Raise what `train` would raise of its options and files, whatever the items."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from PIL import Image
 
 from ssah_index.store import SegmentEntry, Store, items_table, stage_segment
 from ssah_index.types import Codes, Failure, Item, Modality
-from tests.commands import run_cli  # noqa: F401
 
+# Torch's threads spin while they wait: two worker processes of two threads each on two cores
+# take ten times as long as with one thread each. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that runs the tests in the background has them ignore SIGINT, and so would the
 # processes that tests start in order to interrupt them.
 signal.signal(signal.SIGINT, signal.default_int_handler)

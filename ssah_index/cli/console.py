@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,18 +14,15 @@ if TYPE_CHECKING:  # the types bring NumPy, which --help does without
     from ssah_index.types import Progress
 
 PLAIN_INTERVAL_S = 10.0
-
-
-class OutputClosed(Exception):  # noqa: N818 (no error: the reader had enough, as `head`)
-    """Nobody reads our data any more."""
+WHOLE = ("source", "id", "value")
+"""Columns whose cells a person copies: they are never cut or broken."""
+FLUID_WIDTH = 30
+"""Characters of a line for the other columns, where the terminal leaves none."""
 
 
 def say(message: str) -> None:
     """A message for a person; work goes on if nobody listens."""
-    try:
-        click.echo(message, err=True)
-    except BrokenPipeError:
-        _silence(sys.stderr)
+    click.echo(message, err=True)
 
 
 def is_terminal() -> bool:
@@ -37,33 +32,27 @@ def is_terminal() -> bool:
 
 def print_text(text: str) -> None:
     """Data, flushed, so that whoever waits for an answer gets it."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence(sys.stdout)
-        raise OutputClosed from None
-
-
-def _silence(stream: TextIO) -> None:
-    """Let what is still buffered, and flushed once more at exit, go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
     """One JSON document of data, indented."""
-    print_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    from ssah_index.cli.plain import to_json
+
+    print_text(to_json(value, indent=2) + "\n")
 
 
 def print_lines(records: Iterable[Mapping[str, Any]]) -> None:
-    """Data as JSONL; values that JSON does not have, such as dates, as text."""
-    lines = (json.dumps(record, ensure_ascii=False, default=str) for record in records)
-    print_text("".join(line + "\n" for line in lines))
+    """Data as JSONL; see `ssah_index.cli.plain`."""
+    from ssah_index.cli.plain import to_json
+
+    print_text("".join(to_json(record) + "\n" for record in records))
 
 
-def print_values(values: Iterable[str]) -> None:
-    """Data as bare values, one a line."""
-    print_text("".join(value + "\n" for value in values))
+def print_values(values: Iterable[str], end: str = "\n") -> None:
+    """Data as bare values, each with its end."""
+    print_text("".join(value + end for value in values))
 
 
 def print_table(
@@ -72,26 +61,39 @@ def print_table(
     rows: Iterable[Sequence[Any]],
     right: Collection[str] = ("rank", "distance"),
 ) -> None:
-    """Data as a table for a terminal; the columns of numbers are named in ``right``."""
+    """Data as a table for a terminal; the columns of numbers are named in ``right``.
+
+    Where the columns of `WHOLE` do not fit the terminal, lines are as long as they must be and
+    have no frame, so that what is copied is one piece.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
-
-    table = Table(title=_plain_cell(title), title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left")
-    for row in rows:
-        table.add_row(*(_plain_cell("" if cell is None else str(cell)) for cell in row))
-    console = Console()
-    with console.capture() as captured:
-        console.print(table)
-    print_text(captured.get())
-
-
-def _plain_cell(text: str) -> Any:
-    """The user's words as they are: no markup, no control characters."""
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() else " " for c in text))
+    from ssah_index.cli.plain import visible
+
+    console = Console()
+    table = Table(header_style="bold")
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
+    for row in rows:
+        texts = ["" if cell is None else str(cell) for cell in row]
+        cells = [visible(t, c in WHOLE) for c, t in zip(columns, texts, strict=True)]
+        table.add_row(*map(Text, cells))
+        for drawn, cell in zip(table.columns, cells, strict=True):
+            if drawn.no_wrap:
+                drawn.min_width = max(drawn.min_width or 0, cell_len(cell))
+    boundless = console.options.update(max_width=sys.maxsize)
+    least = Measurement.get(console, boundless, table).minimum
+    if least > console.width:
+        table.box = None
+        console.width = least + FLUID_WIDTH
+    with console.capture() as captured:
+        console.print(table)
+    print_text(f"{visible(title, escape=False)}\n{captured.get()}")
 
 
 @contextlib.contextmanager

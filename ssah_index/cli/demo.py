@@ -14,6 +14,7 @@ import click
 
 from ssah_index.cli.console import print_values, progress, say
 from ssah_index.demo import Score, draw_answers, render_icons, score
+from ssah_index.store.files import writing
 
 TEXTS = (
     "arrow left",
@@ -40,7 +41,7 @@ def command(folder: Path) -> None:
     icons, held_out = folder / "icons", folder / "held-out"
     encoder, store, scores = folder / "encoder", folder / "icons.ssah", folder / "map.json"
     if not all((part / "icons.jsonl").exists() for part in (icons, held_out)):
-        with progress(quiet=False) as show:
+        with writing(folder), progress(quiet=False) as show:
             render_icons(icons, held_out, show)
     if not encoder.exists():
         _run("train", icons, encoder, "--bits", BITS)
@@ -49,18 +50,22 @@ def command(folder: Path) -> None:
         with progress(quiet=False) as show:
             results = score(icons, held_out, store, encoder, show)
         unfinished = scores.with_suffix(".tmp")
-        unfinished.write_text(json.dumps([asdict(result) for result in results], indent=1))
-        unfinished.rename(scores)
-    _print_scores([Score(**fields) for fields in json.loads(scores.read_text())])
+        with writing(folder):
+            unfinished.write_text(json.dumps([asdict(result) for result in results], indent=1))
+            unfinished.rename(scores)
     example = held_out / _example(held_out)
     found = [_query(store, *(part for text in TEXTS for part in ("--text", text)))]
     found.append(_query(store, "--image", example))
     answers: dict[str, list[dict[str, Any]]] = {}
     for hit in (hit for hits in found for hit in hits):
         answers.setdefault(hit["query"], []).append(hit)
-    for query, hits in answers.items():
-        print_values([f"{query}: {', '.join(hit['id'] for hit in hits[:4])}, ..."])
-    draw_answers(answers, icons, folder / "answers.png")
+    with writing(folder):  # before what is printed, whose reader may leave early
+        draw_answers(answers, icons, folder / "answers.png")
+    _print_scores([Score(**fields) for fields in json.loads(scores.read_text())])
+    print_values(
+        f"{query}: {', '.join(hit['id'] for hit in hits[:4])}, ..."
+        for query, hits in answers.items()
+    )
     print_values([f"picture: {folder / 'answers.png'}"])
 
 

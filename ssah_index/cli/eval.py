@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import print_json, print_table, print_values, progress, say
+from ssah_index.cli.plain import to_json
+from ssah_index.cli.source import read_source, source_options
 from ssah_index.errors import SourceError
-from ssah_index.ingest import open_reader
+from ssah_index.ingest import SourceSpec, open_reader
 from ssah_index.labelled import column, encoded, pairs, stored
 from ssah_index.plugins import kind_of
 from ssah_index.store import Snapshot, Store
@@ -33,22 +34,28 @@ NAMED_FAILURES = 20
 @click.command("eval")
 @click.argument("queries", type=click.Path(path_type=Path))
 @click.argument("store")
-@click.option("--table", help="Table of path, text and labels; default: the one in QUERIES.")
+@source_options
 @click.option(
     "--trained-on", type=click.Path(path_type=Path),
     help="What the encoder was trained on, for a MAP over the rows that are not of it.",
 )  # fmt: skip
+@click.option("--trained-on-table", help="The table of --trained-on; default: the one in it.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path),
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False),
     help="Write the whole report to a file; - prints it in place of the tables.",
 )  # fmt: skip
-@click.option("--plots", type=click.Path(path_type=Path), help="A folder to draw curves into.")
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder to draw curves into.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print the report and errors only.")
 def command(
     queries: Path,
     store: str,
-    table: str | None,
+    spec: SourceSpec,
     trained_on: Path | None,
+    trained_on_table: str | None,
     json_file: Path | None,
     plots: Path | None,
     quiet: bool,
@@ -65,8 +72,8 @@ def command(
     encoder = opened.load_encoder()
     kind = kind_of(opened.path / "encoder")
     snapshot = opened.snapshot()
-    database = _database(opened, snapshot, _ids(trained_on))
-    items, failures = _read(queries, table)
+    database = _database(opened, snapshot, _ids(trained_on, trained_on_table))
+    items, failures = _read(queries, spec, quiet)
     _warn_of_shared(items, snapshot)
     for folder in (plots, json_file and json_file.parent):
         if folder is not None:
@@ -82,7 +89,10 @@ def command(
             "at least one image or text",
             "Look at the reasons, and correct the items.",
         )
-    figures = kind.evaluate(asked, database, pairs=pairs(snapshot), plots=plots)
+    if not quiet:
+        _tell_rankings(asked, database)
+    with progress(quiet) as show:
+        figures = kind.evaluate(asked, database, pairs=pairs(snapshot), plots=plots, progress=show)
     document = {
         "queries": str(queries),
         "store": str(store),
@@ -99,11 +109,11 @@ def command(
     return 3 if failures or figures["collapsed"] else 0
 
 
-def _ids(source: Path | None) -> set[str] | None:
+def _ids(source: Path | None, table: str | None) -> set[str] | None:
     """Ids of the items of a source."""
     if source is None:
         return None
-    reader = open_reader(source)
+    reader = open_reader(source, table)
     return {row.id for row in reader.read(0, len(reader)) if isinstance(row, Item)}
 
 
@@ -133,9 +143,9 @@ def _database(
     return found
 
 
-def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
+def _read(source: Path, spec: SourceSpec, quiet: bool) -> tuple[list[Item], list[Failure]]:
     """Items and unreadable rows of a source with labels."""
-    reader = open_reader(source, table)
+    reader = read_source(source, spec, quiet)
     items, failures = [], []
     for row in reader.read(0, len(reader)):
         if isinstance(row, Item):
@@ -146,7 +156,7 @@ def _read(source: Path, table: str | None) -> tuple[list[Item], list[Failure]]:
         raise SourceError(
             f"none of the {len(items)} items of {source} has labels",
             "labels, which say what is relevant to them",
-            "Add a table with a column 'labels', or name it with --table.",
+            "Add a column 'labels' to its table, or name another with --label-column.",
         )
     return items, failures
 
@@ -182,14 +192,25 @@ def _encode(
     return asked, failures
 
 
+def _tell_rankings(
+    asked: Mapping[Modality, Labelled], database: Mapping[Modality, Labelled]
+) -> None:
+    """What is about to be done, which takes minutes where both sides are large."""
+    for asking, queries in asked.items():
+        for found, rows in database.items():
+            say(
+                f"ranking {len(rows.codes):,} {found}s for each of {len(queries.codes):,} {asking}s"
+            )
+
+
 def _write(document: Mapping[str, Any], json_file: Path | None) -> None:
     if json_file == Path("-"):
         print_json(document)
         return
-    _print_tables(document)
-    if json_file is not None:
+    if json_file is not None:  # before what is printed, whose reader may leave early
         with writing(json_file):
-            json_file.write_text(json.dumps(document, indent=1), "utf-8")
+            json_file.write_text(to_json(document, indent=1), "utf-8")
+    _print_tables(document)
 
 
 def _print_tables(document: Mapping[str, Any]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 
 from ssah_index.cli.console import progress, say
 from ssah_index.ingest import export
-from ssah_index.store import Store
-from ssah_index.types import MODALITIES, Modality
+from ssah_index.store import Store, parse_generation
+from ssah_index.types import MODALITIES, BitOrder, Modality
 
 
 @click.command("export")
@@ -17,20 +18,32 @@ from ssah_index.types import MODALITIES, Modality
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--modality", type=click.Choice(MODALITIES), help="Of the rows.  [default: both]")
 @click.option("--generation", help="An older state, by number or tag.  [default: the newest]")
+@click.option(
+    "--bitorder", type=click.Choice(["little", "big"]), default="little", show_default=True,
+    help="Of the codes; big for tools that unpack them as numpy.unpackbits does.",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(
-    store: str, target: Path, modality: Modality | None, generation: str | None, quiet: bool
+    store: str,
+    target: Path,
+    modality: Modality | None,
+    generation: str | None,
+    bitorder: str,
+    quiet: bool,
 ) -> None:
-    r"""Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
+    """Write what STORE holds into TARGET, a .parquet, .arrow, .csv or .npy file.
 
-    An .npy file has the codes alone, uint8 (n, nbytes); the others have every column.
+    An .npy file has the codes alone, uint8 (n, nbytes); the others have every column. It
+    appears once it is whole, in the place of a file of that name.
 
     \b
     ssah-index export photos.ssah photos.parquet --modality image
     """
-    wanted = int(generation) if generation and generation.isdecimal() else generation
+    wanted = None if generation is None else parse_generation(generation)
     snapshot = Store.open(store).snapshot(wanted)
     with progress(quiet) as show:
-        count = export(snapshot, target, modality=modality, progress=show)
+        count = export(
+            snapshot, target, modality=modality, bitorder=cast(BitOrder, bitorder), progress=show
+        )
     if not quiet:
         say(f"{target}: {count:,} rows")

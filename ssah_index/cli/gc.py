@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 
 import click
 
 from ssah_index.cli.console import print_json
+from ssah_index.errors import SpecError
 from ssah_index.store import Store, collect
 
 
@@ -24,6 +26,8 @@ def command(store: str, keep: int, grace_hours: float, dry_run: bool) -> None:
     Generations that were the newest within the grace are kept for readers that may still
     use them; older ones cannot be opened any more.
     """
+    if not math.isfinite(grace_hours):
+        raise SpecError(f"--grace-hours is {grace_hours}", "hours, 0 or more", "Correct it.")
     opened = Store.open(store)
     report = collect(opened, keep=keep, grace_s=3600 * grace_hours, dry_run=dry_run)
     print_json({**asdict(report), "dry_run": dry_run})

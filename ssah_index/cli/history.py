@@ -17,7 +17,10 @@ COLUMNS = ("generation", "committed", "operation", "segments", "rows", "deleted"
 @click.command("history")
 @click.argument("store")
 def command(store: str) -> None:
-    """List the generations of STORE, newest first: a table on a terminal, JSONL on a pipe."""
+    """List the generations of STORE, newest first: a table on a terminal, JSONL on a pipe.
+
+    Times are those of the writers' clocks; one that no calendar has is null.
+    """
     opened = Store.open(store)
     tags = opened.newest().tags
     records = [_record(manifest, tags) for manifest in opened.history()]
@@ -30,13 +33,20 @@ def command(store: str) -> None:
 
 
 def _record(manifest: Manifest, tags: Mapping[str, int]) -> dict[str, Any]:
-    committed = datetime.fromtimestamp(manifest.committed_s, UTC)
     return {
         "generation": manifest.generation,
-        "committed": committed.isoformat(timespec="milliseconds"),
+        "committed": _time(manifest.committed_s),
         "operation": manifest.operation,
         "segments": len(manifest.segments),
         "rows": sum(entry.rows for entry in manifest.segments),
         "deleted": sum(entry.rows for entry in manifest.deletions.values()),
         "tags": sorted(name for name, number in tags.items() if number == manifest.generation),
     }
+
+
+def _time(seconds: float) -> str | None:
+    """A clock's time in ISO 8601; None where it was so wrong that no calendar has it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import asdict
 from typing import cast
 
@@ -10,7 +11,7 @@ import click
 
 from ssah_index.cli.console import print_json, progress, say
 from ssah_index.errors import SpecError
-from ssah_index.index.building import Kind, build_index, drop_indexes
+from ssah_index.index.building import IndexReport, Kind, build_index, drop_indexes
 from ssah_index.store import Store
 from ssah_index.types import MODALITIES, Modality
 
@@ -39,7 +40,7 @@ def command(
     drop: bool,
     quiet: bool,
 ) -> None:
-    r"""Index what is not indexed yet of STORE, for each modality, and publish it.
+    """Index what is not indexed yet of STORE, for each modality, and publish it.
 
     Searches stay exact, ties included. What is appended later is scanned beside the index,
     until this is run again. A damaged index is left aside, and built anew; a build that was
@@ -48,6 +49,7 @@ def command(
     \b
     ssah-index index photos.ssah --memory 4GB
     """
+    budget = _bytes(memory)
     opened = Store.open(store)
     if drop:
         print_json({"dropped": drop_indexes(opened, modality)})
@@ -60,12 +62,13 @@ def command(
     for one in wanted:
         with progress(quiet) as show:
             report = build_index(
-                opened, one, kind=cast(Kind, kind), budget_bytes=_bytes(memory),
+                opened, one, kind=cast(Kind, kind), budget_bytes=budget,
                 rebuild=rebuild, threads=threads, progress=show,
                 tell=None if quiet else say,
             )  # fmt: skip
         if not quiet:
-            say(f"{one}s: {report.kind}; {report.reason}")
+            rows = sum(s.entry.rows for s in snapshot.segments if s.entry.modality == one)
+            say(f"{one}s: {_state(report, rows)}; {report.reason}")
         facts = asdict(report)
         for shape in facts["built"]:
             del shape["order"]
@@ -73,9 +76,21 @@ def command(
     print_json(reports)
 
 
+def _state(report: IndexReport, rows: int) -> str:
+    """How rows of a modality are searched now."""
+    if not report.rows:
+        return "every search is a scan"
+    return f"{report.rows:,} of {rows:,} rows are in an index ({report.kind})"
+
+
 def _bytes(text: str) -> int:
     """A size such as 8GB, 500 MB or 1e9, in bytes."""
-    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?)B?\s*", text, re.IGNORECASE)
-    if not found:
-        raise SpecError(f"memory is {text!r}", "a size such as 8GB or 500MB", "Correct it.")
-    return int(float(found[1]) * UNITS[found[2].upper()])
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\d+)?)\s*([KMGT]?)B?\s*", text, re.I | re.ASCII)
+    size = float(found[1]) * UNITS[found[2].upper()] if found else 0.0
+    if not 1 <= size <= sys.maxsize:
+        raise SpecError(
+            f"memory is {text!r}",
+            "a size from 1 byte on, such as 8GB or 500MB",
+            "Correct --memory.",
+        )
+    return int(size)

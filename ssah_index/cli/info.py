@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from ssah_index.cli.console import is_terminal, print_json, print_lines, print_table
-from ssah_index.store import Store
+from ssah_index.store import Snapshot, Store
 from ssah_index.types import MODALITIES
+
+MISSING = {"fault": "a file of it is missing or cut, so that searches scan; see: ssah-index verify"}
 
 
 @click.command("info")
@@ -30,24 +33,9 @@ def command(store: str, failures: bool) -> None:
         "rows": snapshot.live,
         **{f"{modality}s": snapshot.count(modality) for modality in MODALITIES},
         "deleted": len(snapshot) - snapshot.live,
-        "failed": sum(segment.entry.failed for segment in snapshot.segments),
+        "failed": len(snapshot.failures()),
         "segments": len(snapshot.segments),
-        "indexes": [
-            {
-                "kind": index.entry.kind,
-                "modality": index.entry.modality,
-                "rows": sum(
-                    s.entry.rows
-                    for s in snapshot.segments
-                    if s.entry.folder in index.entry.segments
-                ),
-                "tables": index.about["shape"]["m"],
-                "key_bits": index.about["shape"]["b"],
-                "bytes": sum(index.entry.sizes.values()),
-                **index.about.get("facts", {}),
-            }
-            for index in snapshot.indexes
-        ],
+        "indexes": _indexes(snapshot),
         "code_bytes": len(snapshot) * opened.format.bits // 8,
         "stored_bytes": sum(sum(s.entry.sizes.values()) for s in snapshot.segments),
     }
@@ -55,3 +43,19 @@ def command(store: str, failures: bool) -> None:
         print_table(str(store), ("fact", "value"), facts.items())
     else:
         print_json(facts)
+
+
+def _indexes(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What is known of each index of the store, those that cannot be used included."""
+    opened = {files.entry.folder: files.describe() for files in snapshot.indexes}
+    rows = {segment.entry.folder: segment.entry.rows for segment in snapshot.segments}
+    return [
+        {
+            "kind": entry.kind,
+            "modality": entry.modality,
+            **opened.get(entry.folder, MISSING),
+            "rows": sum(rows.get(folder, 0) for folder in entry.segments),
+            "bytes": sum(entry.sizes.values()),
+        }
+        for entry in snapshot.manifest.indexes
+    ]

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
+from typing import NoReturn
 
 import click
 
 from ssah_index import __version__
-from ssah_index.cli.console import OutputClosed, say
-from ssah_index.errors import (
-    EncoderError,
-    MissingExtraError,
-    SsahError,
-    StoreError,
-    WriteFailedError,
-)
+from ssah_index.cli.console import say
+from ssah_index.cli.faults import exit_codes_help, report
+from ssah_index.cli.streams import OutputClosed, guarded
 
+PROGRAM = "ssah-index"
+COMPLETION = "_SSAH_INDEX_COMPLETE"
+"""Set by a shell that asks click for completions."""
 COMMANDS = {
     "train": "Train an encoder on pairs of images and texts.",
     "build": "Build a store from a folder of images or a table of texts.",
@@ -38,18 +37,6 @@ COMMANDS = {
     "demo": "Train, build and query on real icons, start to end.",
 }
 """Commands and their short help; each lives in the module of its name (import_ for import)."""
-
-EXIT_CODES = """\b
-Exit codes:
-  0    done
-  1    query --exit-status: some query had no hit
-  2    wrong usage or input
-  3    done, but some rows failed; each is named and counted
-       eval: or the codes have collapsed
-  4    store or encoder missing, damaged or not matching; verify: damage was found
-  5    disk full, read-only or not permitted
-  130  interrupted
-"""
 
 
 def load_command(name: str) -> click.Command:
@@ -77,12 +64,12 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog=EXIT_CODES,
+    epilog=exit_codes_help(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
 )
-@click.version_option(__version__, "--version", prog_name="ssah-index")
+@click.version_option(__version__, "--version", prog_name=PROGRAM)
 def group() -> None:
-    r"""Turn images and texts into binary codes and search them by Hamming distance.
+    """Turn images and texts into binary codes and search them by Hamming distance.
 
     \b
     ssah-index train photos/ encoder/
@@ -91,28 +78,33 @@ def group() -> None:
     """
 
 
-def exit_code(error: SsahError) -> int:
-    """The exit code that tells a script what kind of error it was."""
-    if isinstance(error, WriteFailedError):
-        return 5
-    if isinstance(error, (StoreError, EncoderError, MissingExtraError)):
-        return 4
-    return 2
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with one of `faults.EXIT_CODES`."""
+    with guarded():
+        status = _status(sys.argv[1:] if args is None else args)
+    sys.exit(status)
 
 
-def main(args: list[str] | None = None) -> Any:
-    """Run the command line; the console script ``ssah-index``."""
+def _status(args: list[str]) -> int:
     try:
-        status = group.main(args, prog_name="ssah-index", standalone_mode=False)
-    except click.exceptions.Abort:
+        return _run(args)
+    except (KeyboardInterrupt, click.exceptions.Abort):
         say("Interrupted.")
-        status = 130
+        return 130
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
+        return error.exit_code
     except OutputClosed:
-        status = 0
-    except SsahError as error:
-        say(f"Error: {error}")
-        status = exit_code(error)
-    sys.exit(status or 0)
+        return 0
+    except Exception as error:  # the one place that tells users from bugs
+        return report(error)
+
+
+def _run(args: list[str]) -> int:
+    """What click's own main does, which would call an EOFError an interrupt."""
+    if COMPLETION in os.environ:
+        group.main(args, prog_name=PROGRAM)
+    with group.make_context(PROGRAM, args) as context:
+        return group.invoke(context) or 0

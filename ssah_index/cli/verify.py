@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from ssah_index.cli.console import print_lines, progress, say
+from ssah_index.index.stored import verify_indexes
 from ssah_index.store import Store, verify
 
 
@@ -20,7 +21,10 @@ def command(store: str, quiet: bool) -> int:
     are touched; then the exit code is 4.
     """
     with progress(quiet) as told:
-        damages = verify(Store.open(store), told)
+        opened = Store.open(store)
+        damages = verify(opened, told)
+    if not damages:  # an index is worth a look only where all else is whole
+        damages = list(verify_indexes(opened))
     print_lines(asdict(damage) for damage in damages)
     say(f"{len(damages)} damages found" if damages else "all is as it was written")
     return 4 if damages else 0

@@ -6,13 +6,17 @@ more lets kernels read 64 rows from any row on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ssah_index.codes.whole import arrow_column, as_int64, is_arrow, items_of
 from ssah_index.errors import QueryError
 from ssah_index.types import Bitmap
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def as_bitmap(rows: Any, n: int) -> Bitmap:
@@ -20,8 +24,9 @@ def as_bitmap(rows: Any, n: int) -> Bitmap:
 
     Parameters
     ----------
-    rows : bool (n,), Arrow BooleanArray of n without nulls, or signed integer (m,)
-        What is chosen: a flag a row, or the chosen rows in any order.
+    rows : bool (n,), Arrow BooleanArray of n without nulls, or sequence of m integers
+        What is chosen: a flag a row, or the chosen rows in any order. Arrays of uint8 are
+        refused, since they may be packed bitmaps.
     n : int
 
     Returns
@@ -34,12 +39,12 @@ def as_bitmap(rows: Any, n: int) -> Bitmap:
     QueryError
         If length or type is another, or a row does not exist.
     """
-    if hasattr(rows, "__arrow_c_array__") or hasattr(rows, "__arrow_c_stream__"):
-        return _from_arrow(rows, n)
-    array = np.asarray(rows)
-    if array.ndim == 1 and not array.size and array.dtype.kind == "f":
-        array = array.astype(np.int64)  # an empty list has no type of its own
-    if array.ndim != 1 or array.dtype.kind not in "bi":
+    if is_arrow(rows):
+        column = arrow_column(rows)
+        if column is not None:
+            return _from_arrow(column, n)
+    array = _as_array(rows)
+    if array.ndim != 1 or array.dtype.kind not in "biuO" or array.dtype == np.uint8:
         raise QueryError(
             f"rows are given as {array.dtype} of shape {array.shape}",
             "a flag a row (bool or an Arrow BooleanArray), or row numbers (int64)",
@@ -47,14 +52,33 @@ def as_bitmap(rows: Any, n: int) -> Bitmap:
         )
     if array.dtype.kind == "b":
         return _packed(_of_length(array, n), n)
-    if array.size and not (array.min() >= 0 and array.max() < n):
+    return _of_rows(as_int64(array, "row"), n)
+
+
+def _as_array(rows: Any) -> NDArray[Any]:
+    """Flags or row numbers as an array; from a list of both, an array of objects."""
+    if isinstance(rows, np.ndarray):
+        array = rows
+    else:
+        items = items_of(rows, "row", "a flag a row, or row numbers", QueryError)
+        kinds = {issubclass(type_, (bool, np.bool_)) for type_ in set(map(type, items))}
+        try:
+            array = np.array(items, object if len(kinds) > 1 else None)
+        except (ValueError, OverflowError):  # ragged, or beyond what NumPy has
+            array = np.array([*items, None], object)[:-1]
+    if array.ndim == 1 and not array.size and array.dtype.kind == "f":
+        return array.astype(np.int64)  # an empty list has no type of its own
+    return array
+
+
+def _of_rows(places: NDArray[np.int64], n: int) -> Bitmap:
+    if places.size and not (places.min() >= 0 and places.max() < n):
         raise QueryError(
-            f"rows {array.min()} to {array.max()} are asked for",
+            f"rows {places.min()} to {places.max()} are asked for",
             f"rows from 0 to {n - 1}",
             "Take rows from the results of this snapshot.",
         )
     bitmap = _empty(n)
-    places = array.astype(np.int64)
     np.bitwise_or.at(bitmap, places >> 6, np.uint64(1) << (places & 63).astype(np.uint64))
     return bitmap
 
@@ -76,15 +100,13 @@ def _packed(flags: NDArray[np.bool_], n: int) -> Bitmap:
     return bitmap
 
 
-def _from_arrow(rows: Any, n: int) -> Bitmap:
+def _from_arrow(column: pa.ChunkedArray, n: int) -> Bitmap:
     import pyarrow as pa
 
-    if hasattr(rows, "__arrow_c_stream__"):
-        rows = pa.chunked_array(rows).combine_chunks()
-    values = pa.array(rows)
+    values = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     if not pa.types.is_boolean(values.type) or values.null_count:
-        if pa.types.is_signed_integer(values.type) and not values.null_count:
-            return as_bitmap(values.to_numpy(), n)
+        if pa.types.is_integer(values.type) and not pa.types.is_uint8(values.type):
+            return _of_rows(as_int64(column, "row"), n)
         raise QueryError(
             f"rows are given as an Arrow array of type {values.type} with "
             f"{values.null_count} nulls",

@@ -11,18 +11,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ssah_index.codes.check import as_codes, check_bits, nearest_bits
+from ssah_index.codes.check import as_codes, check_bitorder, check_bits, nearest_bits
 from ssah_index.errors import CodeError
-from ssah_index.types import Codes, Words
+from ssah_index.types import BitOrder, Codes, Words
 
 
-def pack(values: Any) -> Codes:
+def pack(values: Any, *, bitorder: BitOrder = "little") -> Codes:
     """Pack one value a bit into codes.
 
     Parameters
     ----------
     values : bool, signed integer or float (n, bits), or (bits,) for one code
         Bits; signs in {-1, +1}; or real activations, of which the sign counts.
+    bitorder : {"little", "big"}
+        Where bit 0 lies in a byte; stores and searches take "little" unless told.
 
     Returns
     -------
@@ -39,7 +41,15 @@ def pack(values: Any) -> Codes:
     >>> pack([[True, False, False, False, False, False, False, True]])
     array([[129]], dtype=uint8)
     """
-    array = np.asarray(values)
+    check_bitorder(bitorder)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise CodeError(
+            f"values of type {type(values).__name__} make no array ({error})",
+            "rows of equal width",
+            "Give one value a bit in each row.",
+        ) from error
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2:
@@ -56,7 +66,7 @@ def pack(values: Any) -> Codes:
             f"Train for {nearest_bits(bits)} bits, or pad every row to them alike.",
         )
     check_bits(bits)
-    return np.packbits(_as_bits(array), axis=1, bitorder="little")
+    return np.packbits(_as_bits(array), axis=1, bitorder=bitorder)
 
 
 def _as_bits(array: NDArray[Any]) -> NDArray[np.bool_]:
@@ -89,7 +99,9 @@ def _as_bits(array: NDArray[Any]) -> NDArray[np.bool_]:
     )
 
 
-def unpack(codes: Any, to: Literal["bits", "signs"] = "bits") -> NDArray[Any]:
+def unpack(
+    codes: Any, to: Literal["bits", "signs"] = "bits", *, bitorder: BitOrder = "little"
+) -> NDArray[Any]:
     """Undo `pack`.
 
     Parameters
@@ -97,12 +109,14 @@ def unpack(codes: Any, to: Literal["bits", "signs"] = "bits") -> NDArray[Any]:
     codes : uint8 (n, nbytes)
     to : {"bits", "signs"}
         bool, or int8 in {-1, +1}.
+    bitorder : {"little", "big"}
+        Of the codes, as `pack` takes it.
 
     Returns
     -------
     bool or int8 (n, 8 * nbytes)
     """
-    bits = np.unpackbits(as_codes(codes), axis=1, bitorder="little")
+    bits = np.unpackbits(as_codes(codes, bitorder=bitorder), axis=1, bitorder="little")
     if to == "bits":
         return bits.view(np.bool_)
     if to != "signs":

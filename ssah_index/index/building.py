@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ssah_index.codes import check_modality
 from ssah_index.errors import ConflictError, CorruptError, SpecError
 from ssah_index.index.mih_build import balance, fill
 from ssah_index.index.mih_plan import MOST_ROWS, MihPlan, draw, plan
-from ssah_index.index.stored import MIH, extents_of
+from ssah_index.index.stored import MIH, extents_of, fault_of, whole_arrays
+from ssah_index.kernels import cores
 from ssah_index.stop import Stop
 from ssah_index.store import IndexDraft, IndexEntry, IndexWork, Manifest, Segment, Snapshot, Store
 from ssah_index.types import Modality, Progress, no_progress
@@ -80,7 +82,7 @@ def build_index(
     Raises
     ------
     SpecError
-        If there are no rows, or no shape fits the budget.
+        If there are no rows, no shape fits the budget, or threads is below 1.
     ConflictError
         If segments were compacted meanwhile, or another process builds the same index.
     DeadlineError, CancelledError
@@ -90,6 +92,10 @@ def build_index(
     """
     if kind not in ("auto", MIH):
         raise SpecError(f"kind is {kind!r}", "'auto' or 'mih'", "Correct the spelling.")
+    check_modality(modality, SpecError)
+    if threads is not None and threads < 1:
+        raise SpecError(f"threads is {threads!r}", "a whole number from 1", "Correct threads.")
+    most = min(threads or cores(), cores())
     snapshot = store.snapshot()
     if not any(len(s) and s.entry.modality == modality for s in snapshot.segments):
         raise SpecError(f"{store.place} has no {modality}s", "rows to index", "Append some.")
@@ -99,13 +105,14 @@ def build_index(
     try:
         for segments in _to_build(snapshot, modality, standing):
             shape = _plan(snapshot, segments, budget_bytes)
-            reasons.append(_reason(shape))
-            if kind == "auto" and shape.query_s * GAIN > shape.scan_s:
+            worth_it = shape.query_s * GAIN <= shape.scan_s
+            reasons.append(_reason(shape, worth_it, kind))
+            if kind == "auto" and not worth_it:
                 continue
             if tell:
                 tell(f"{reasons[-1]}; {shape.nbytes:,} bytes, {shape.build_s:,.0f} s of one core")
             shapes.append(asdict(shape))
-            made.append(_build(store, modality, segments, shape, threads, stop, progress))
+            made.append(_build(store, modality, segments, shape, most, stop, progress))
         if made:
             snapshot = store.pinned(_publish(store, made, standing))
     except BaseException:
@@ -117,10 +124,11 @@ def build_index(
 
 def _whole(snapshot: Snapshot, modality: Modality) -> Iterator[IndexEntry]:
     """Indexes that are there, and whose files are as they were written."""
+    segments = {segment.entry.folder: segment for segment in snapshot.segments}
     for files in snapshot.indexes:
-        if (files.entry.kind, files.entry.modality) == (MIH, modality):
+        if files.entry.modality == modality and not fault_of(files.entry, segments):
             try:
-                files.arrays()
+                whole_arrays(files)
             except CorruptError:
                 continue
             yield files.entry
@@ -157,11 +165,22 @@ def _plan(snapshot: Snapshot, segments: Sequence[Segment], budget_bytes: int) ->
     return plan(draw(extents_of(segments)), n, 8 * snapshot.nbytes, budget)
 
 
-def _reason(shape: MihPlan) -> str:
-    return (
-        f"{shape.n:,} codes of {shape.bits} bits: about {1e3 * shape.query_s:.2g} ms a query by "
-        f"tables ({shape.m}, keys of {shape.b} bits), {1e3 * shape.scan_s:.2g} ms by a scan"
+def _reason(shape: MihPlan, worth_it: bool, kind: Kind) -> str:
+    """What is done with these codes, and the figures that say why."""
+    codes = f"{shape.n:,} codes of {shape.bits} bits"
+    times = (
+        f"about {_ms(shape.query_s)} a query by tables ({shape.m}, keys of {shape.b} bits), "
+        f"{_ms(shape.scan_s)} by a scan"
     )
+    if worth_it:
+        return f"an index is built for {codes}: {times}"
+    if kind == "auto":
+        return f"none is built for {codes}: {times}, less than {GAIN:g} times as much"
+    return f"an index is built for {codes}, as kind {kind!r} says, though a scan may do: {times}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.2g} ms" if seconds >= 1e-6 else "under 0.001 ms"
 
 
 def _build(
@@ -169,7 +188,7 @@ def _build(
     modality: Modality,
     segments: Sequence[Segment],
     shape: MihPlan,
-    threads: int | None,
+    threads: int,
     stop: Stop | None,
     progress: Progress,
 ) -> IndexEntry:
@@ -210,21 +229,32 @@ def _publish(store: Store, made: Sequence[IndexEntry], standing: Sequence[IndexE
 
 
 def _report(
-    snapshot: Snapshot, modality: Modality, reasons: Sequence[str], shapes: Sequence[dict[str, Any]]
+    snapshot: Snapshot,
+    modality: Modality,
+    reasons: Sequence[str],
+    shapes: Sequence[dict[str, Any]],
 ) -> IndexReport:
     there = [
         files.entry
         for files in snapshot.indexes
         if (files.entry.kind, files.entry.modality) == (MIH, modality)
     ]
-    covered = {folder for entry in there for folder in entry.segments}
+    rows = _rows(snapshot, there)
+    kept = rows - sum(shape["n"] for shape in shapes)
+    already = [f"{kept:,} rows are in an index already"] if kept else []
     return IndexReport(
         kind=MIH if there else "flat",
-        reason="; ".join(reasons) or "all rows are in an index already",
-        rows=sum(s.entry.rows for s in snapshot.segments if s.entry.folder in covered),
+        reason="; ".join([*already, *reasons]) if reasons else "all rows are in an index already",
+        rows=rows,
         index_bytes=sum(sum(entry.sizes.values()) for entry in there),
         built=tuple(shapes),
     )
+
+
+def _rows(snapshot: Snapshot, entries: Sequence[IndexEntry]) -> int:
+    """Rows that indexes cover, deleted ones included."""
+    covered = {folder for entry in entries for folder in entry.segments}
+    return sum(s.entry.rows for s in snapshot.segments if s.entry.folder in covered)
 
 
 def drop_indexes(store: Store, modality: Modality | None = None) -> int:

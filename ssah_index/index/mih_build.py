@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ssah_index.errors import CorruptError
+from ssah_index.index.mih_check import ascends
 from ssah_index.index.mih_plan import PART_ENTRIES, MihPlan
 from ssah_index.kernels import Extent, cores, entries, tables, team
 from ssah_index.stop import Stop
@@ -187,6 +189,35 @@ class _Memory:
         """Memory does not outlive its process."""
 
 
+def _resumed(plan: MihPlan, output: Output) -> _Mark:
+    """Where a killed build is taken up; its files may be anybody's.
+
+    Raises
+    ------
+    CorruptError
+        If that cannot be: a kernel would read what is not there.
+    """
+    most = {
+        "table": plan.m, "bucket": plan.buckets, "entries": plan.n, "distinct": plan.n,
+        "lists": plan.n // 2, "repeated": plan.n,
+    }  # fmt: skip
+    mark = dict.fromkeys(most, 0) | dict(output.mark)
+    sound = mark.keys() == most.keys() and all(mark[name] <= most[name] for name in most)
+    if sound and mark["table"]:
+        size, words = mark["distinct"], plan.words
+        ends = {"body": size * words, "tails": size * plan.compact, "refs": size}
+        borders = output.view("offsets", 0, plan.buckets + 1)
+        sound = len(borders) > plan.buckets and ascends(borders, size)
+        sound = sound and all(len(output.view(name, 0, end)) == end for name, end in ends.items())
+    if not sound:
+        raise CorruptError(
+            f"the draft of an index says that it came as far as {dict(output.mark)}",
+            f"what a build of {plan.n} codes may have reached",
+            "Remove the folders that end in .draft below indexes/ of the store, and build again.",
+        )
+    return _Mark(**mark)
+
+
 class _Builder:
     def __init__(
         self, extents: Sequence[Extent], plan: MihPlan, output: Output, threads: int, stop: Stop
@@ -194,7 +225,7 @@ class _Builder:
         self._extents, self._plan, self._output = extents, plan, output
         self._threads, self._stop = threads, stop
         self._lut = plan.lut()
-        self.mark = _Mark(**output.mark)
+        self.mark = _resumed(plan, output)
 
     def fill(self, progress: Progress) -> None:
         """Make a table, or what a killed build has left of it."""

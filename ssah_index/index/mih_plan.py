@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
@@ -9,6 +11,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from ssah_index.codes.check import MAX_BITS
 from ssah_index.errors import SpecError
 from ssah_index.kernels import Extent, entries, worth
 from ssah_index.types import Words
@@ -25,6 +28,11 @@ MOST_TABLES = 8
 LEAST_KEY, MOST_KEY = 8, 28
 """Bits of keys that are tried."""
 MOST_ROWS = 1 << 31
+WIDE_WORDS = 8
+"""Words of a code, above which fewer codes are looked at for how bits go together."""
+ROUNDING = 1e-9
+"""By how much a power of 2 that was summed up may be off."""
+_LOG_FACTORIALS = np.concatenate([[0.0], np.log2(np.arange(1, MAX_BITS + 1)).cumsum()])
 PART_ENTRIES = 1 << 26
 """Most entries of a part that is built at a time, unless a single bucket has more."""
 BUILD_NS = 50.0
@@ -200,6 +208,7 @@ def _keys(n: int, bits: int, m: int) -> range:
 
 def correlate(sample: Words, bits: int) -> NDArray[np.float64]:
     """Squared covariance of each two bits of codes, uint64 (s, words); float64 (bits, bits)."""
+    sample = sample[: SAMPLE * WIDE_WORDS // max(sample.shape[1], WIDE_WORDS)]
     flags = np.unpackbits(sample.view(np.uint8), axis=1, bitorder="little")[:, :bits]
     centred = flags - flags.mean(axis=0) if len(flags) else np.zeros((1, bits))
     return np.asarray((centred.T @ centred / len(centred)) ** 2)
@@ -253,11 +262,13 @@ class _Nearness:
         distances = np.bitwise_count(self._xor).sum(axis=2)
         near = np.sort(distances, axis=1)[:, NEARER]
         values, places = np.unique(near, return_inverse=True)
+        wanted = math.log2(min(TYPICAL_K / n, 1.0)) - ROUNDING
         reach = []
         for value in values.tolist():
-            bits = next((d for d in range(1, most) if _share(d, value) <= NEARER / size), most)
-            wanted = min(TYPICAL_K / n, 1.0)
-            reach.append(next(d for d in range(bits + 1) if _share(bits, d) >= wanted))
+            # The fewest bits of which so small a share is within the distance; ever smaller ones.
+            limit, widths = math.log2(NEARER / size) + ROUNDING, range(1, most)
+            bits = 1 + bisect_left(widths, -limit, key=lambda d: -_log_shares(d)[min(value, d)])
+            reach.append(int(np.searchsorted(_log_shares(bits), wanted)))
         return np.array(reach, np.int64)[places]
 
     def met(self, bits: tuple[int, ...]) -> NDArray[np.float64]:
@@ -275,11 +286,13 @@ class _Nearness:
         return np.asarray(counts * self._growth)
 
 
-def _share(bits: int, distance: float) -> float:
-    """Of uniform codes, those within a distance of one of them; between whole ones, a line."""
-    whole = int(distance)
-    counts = [comb(bits, d) for d in range(whole + 2)]
-    return (sum(counts[:-1]) + counts[-1] * (distance - whole)) / 2.0**bits
+def _log_shares(bits: int) -> NDArray[np.float64]:
+    """Of uniform codes, those within each distance of one of them, as powers of 2; (bits + 1,).
+
+    Their number overflows a float from 1,024 bits on, and as whole numbers they take minutes.
+    """
+    numbers = _LOG_FACTORIALS[bits] - _LOG_FACTORIALS[: bits + 1] - _LOG_FACTORIALS[bits::-1]
+    return np.logaddexp2.accumulate(numbers - bits)
 
 
 def _shape(

@@ -5,7 +5,9 @@ They go batch by batch, so that memory does not grow with the store.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ssah_index.codes import as_codes
-from ssah_index.errors import SourceError
+from ssah_index.codes import as_codes, check_bitorder, reverse_bits
+from ssah_index.errors import SourceError, SsahError, WriteFailedError
 from ssah_index.store import Snapshot, writing
-from ssah_index.types import Modality, Progress, no_progress
+from ssah_index.types import BitOrder, Modality, Progress, no_progress
 
 BATCH_ROWS = 1 << 20
 
@@ -30,6 +32,7 @@ def export(
     target: Path,
     *,
     modality: Modality | None = None,
+    bitorder: BitOrder = "little",
     progress: Progress = no_progress,
 ) -> int:
     """Write codes and rows that are not deleted into a new file, in order of insertion.
@@ -39,11 +42,14 @@ def export(
     snapshot : Snapshot
     target : Path
         ``.parquet`` or ``.arrow``: every column, and ``code`` as fixed_size_binary. ``.csv``:
-        the same as text, codes in hexadecimal, labels joined by ";", other nested values as
-        JSON. ``.npy``: codes alone, uint8 (n, nbytes). It appears once it is whole, in the
-        place of what was there.
+        the same as text, codes and bytes in hexadecimal, labels joined by ";", other nested
+        values as JSON (with NaN and infinities as texts, which JSON has not). ``.npy``: codes
+        alone, uint8 (n, nbytes). It appears once it is whole, in the place of what was there.
     modality : {"image", "text"}, optional
         All when left out.
+    bitorder : {"little", "big"}
+        Of the codes: "big" for tools that unpack them as np.unpackbits does unless told
+        otherwise. The store has them in little order.
     progress : Progress, optional
         Told of rows.
 
@@ -55,9 +61,12 @@ def export(
     Raises
     ------
     SourceError
-        If the file ends otherwise.
+        If the file ends otherwise, or a column is of a type that such a file cannot hold.
+    QueryError
+        If there is no such modality.
     WriteFailedError
-        If the disk is full or cannot be written.
+        If the disk is full or cannot be written, or the target is a folder or in none. What
+        was there is as it was.
     """
     write = {".parquet": _parquet, ".arrow": _arrow, ".csv": _csv, ".npy": _npy}.get(
         target.suffix.lower()
@@ -68,21 +77,54 @@ def export(
             "one of .parquet, .arrow, .csv, .npy",
             "Rename the target.",
         )
+    check_bitorder(bitorder)
     count = sum(segment.live for segment in snapshot.select(modality))
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    batches = _batches(snapshot, modality, count, bitorder, progress)
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")  # short: a name has 255 bytes
     try:
-        with writing(target):
-            write(
-                temporary, _Output(snapshot, count, _batches(snapshot, modality, count, progress))
-            )
+        with writing(target), _storing(target):
+            _check_target(target)
+            write(temporary, _Output(snapshot, count, batches))
             temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return count
 
 
+def _check_target(target: Path) -> None:
+    """Refuse what no file can be put in the place of."""
+    if target.is_dir():
+        raise WriteFailedError(f"{target} is a folder", "the name of a file", "Choose another.")
+    if not target.parent.is_dir():
+        raise WriteFailedError(
+            f"there is no folder {target.parent} to write {target.name} into",
+            "a folder that exists",
+            "Make it, or choose another.",
+        )
+
+
+@contextlib.contextmanager
+def _storing(target: Path) -> Iterator[None]:
+    """Turn what Arrow says of values that a file cannot hold into one of our errors."""
+    try:
+        yield
+    except (pa.ArrowException, ValueError, LookupError, OverflowError) as error:
+        if isinstance(error, SsahError):
+            raise
+        raise SourceError(
+            f"{target} cannot hold some value ({error})",
+            f"values that {target.suffix} files have",
+            "Export to .arrow, which holds all types.",
+        ) from error
+
+
 def _batches(
-    snapshot: Snapshot, modality: Modality | None, count: int, progress: Progress
+    snapshot: Snapshot,
+    modality: Modality | None,
+    count: int,
+    bitorder: BitOrder,
+    progress: Progress,
 ) -> Iterator[pa.Table]:
     """Live rows with their codes, in pieces."""
     done = 0
@@ -91,6 +133,7 @@ def _batches(
         for start in range(0, len(segment), BATCH_ROWS):
             rows = start + np.flatnonzero(keep[start : start + BATCH_ROWS])
             codes = np.ascontiguousarray(segment.codes[rows])
+            codes = codes if bitorder == "little" else reverse_bits(codes)
             packed = pa.FixedSizeBinaryArray.from_buffers(
                 pa.binary(codes.shape[1]), len(codes), [None, pa.py_buffer(codes)]
             )
@@ -110,6 +153,15 @@ class _Output:
 
 
 def _parquet(path: Path, output: _Output) -> None:
+    for field in output.schema:
+        try:
+            pq.write_table(pa.schema([field]).empty_table(), pa.BufferOutputStream())
+        except pa.ArrowException as error:
+            raise SourceError(
+                f"column {field.name!r} is of type {field.type}, which Parquet does not have",
+                "columns of other types",
+                "Export to .arrow or .csv.",
+            ) from error
     with pq.ParquetWriter(path, output.schema) as writer:
         for table in output.batches:
             writer.write_table(table.cast(output.schema))
@@ -136,21 +188,44 @@ def _csv(path: Path, output: _Output) -> None:
 
 
 def _as_text(name: str, column: pa.ChunkedArray) -> pa.Array:
-    if name == "code":
-        return pa.array([value.hex() for value in column.to_pylist()], pa.string())
     if name == "labels":
         return pa.array([";".join(value) for value in column.to_pylist()], pa.string())
     plain = column.cast(_plain(column.type))
-    try:
-        return pc.cast(plain, pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        return pa.array([_json(value) for value in plain.to_pylist()], pa.string())
+    if not _is_bytes(getattr(plain.type, "storage_type", plain.type)):
+        with contextlib.suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            return pc.cast(plain, pa.string())
+    return pa.array([_json(value) for value in plain.to_pylist()], pa.string())
+
+
+def _is_bytes(type: pa.DataType) -> bool:
+    """Whether Arrow would take bytes for UTF-8, where they happen to be."""
+    kinds = pa.types
+    return bool(
+        kinds.is_binary(type) or kinds.is_large_binary(type) or kinds.is_fixed_size_binary(type)
+    )
 
 
 def _json(value: Any) -> str | None:
-    if value is None or isinstance(value, bytes):
-        return value if value is None else value.hex()
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """A value that Arrow makes no text of: a scalar as it is, what is nested as JSON."""
+    if value is None:
+        return None
+    plain = _jsonable(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _jsonable(value: Any) -> Any:
+    """The same in types that JSON has: bytes in hexadecimal, dates, decimals and NaN as text."""
+    if isinstance(value, dict):
+        return {str(_jsonable(key)): _jsonable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return _jsonable(value.tolist())
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 
 def _npy(path: Path, output: _Output) -> None:

@@ -1,34 +1,43 @@
 """Readers: a folder of images with texts beside them, or a table of texts.
 
 A reader lists its rows once, in a fixed order, so that a build can be cut into equal
-shares and resumed. Nothing is opened at listing but tables; what is wrong with an image
-shows when it is encoded.
+shares and resumed. Nothing is opened at listing but tables and texts; what is wrong with
+the content of an image shows when it is encoded.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import xxhash
 
 from ssah_index.errors import SourceError
-from ssah_index.ingest.natural import natural_key
-from ssah_index.ingest.tables import (
-    TABLE_SUFFIXES,
-    Record,
-    RecordError,
-    is_unicode,
-    own_schema,
-    read_table,
-)
+from ssah_index.ingest import summary
+from ssah_index.ingest.columns import Columns
+from ssah_index.ingest.files import file_fault
+from ssah_index.ingest.labels import LABELS, LabelRule
+from ssah_index.ingest.listing import IMAGE_SUFFIXES, Listing, list_folder
+from ssah_index.ingest.pairing import Images, image_alone, rows_from_stems, rows_from_table
+from ssah_index.ingest.records import RecordError, printable, shown, told
+from ssah_index.ingest.tables import read_table
 from ssah_index.types import Failure, Item, Reader
 
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
-)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceSpec:
+    """What a caller may say of a source."""
+
+    table: str | None = None
+    """For a folder: its table of paths and texts; None: the one that lies in it, if any."""
+    unlisted: bool = False
+    """Whether images that the table does not name are items too."""
+    label_column: str = LABELS
+    """The table's column of labels."""
+    label_separator: str | None = None
+    """What stands between labels in a string; None: a string is one label."""
 
 
 class ListReader:
@@ -38,224 +47,193 @@ class ListReader:
     ----------
     rows : sequence of Item or Failure
         All rows, in order.
-    digest : str
-        A hash of the source.
-    table : Path, optional
-        The table that the rows' columns are from.
+    columns : pyarrow.Schema, optional
+        Names and types of the users' columns.
+    lines : sequence of str, optional
+        The summary.
     """
 
     def __init__(
-        self, rows: Sequence[Item | Failure], digest: str, table: Path | None = None
+        self,
+        rows: Sequence[Item | Failure],
+        columns: pa.Schema | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         self._rows = rows
-        self._digest = digest
-        self._table = table
+        self._columns = pa.schema([]) if columns is None else columns
+        self._lines = list(lines)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def digest(self) -> str:
-        """A hash that changes when the source's rows do."""
-        return self._digest
-
     def columns(self) -> pa.Schema:
         """Names and types of the user's other columns."""
-        if self._table is None:
-            return pa.schema([])
-        return own_schema(self._table, [row.columns for row in self._rows if isinstance(row, Item)])
+        return self._columns
+
+    def summary(self) -> list[str]:
+        """Lines for a person: what is read, and what is left out."""
+        return list(self._lines)
 
     def read(self, start: int, stop: int) -> Iterator[Item | Failure]:
         """Rows start to stop."""
         yield from self._rows[start:stop]
 
 
-def open_reader(source: str | os.PathLike[str], table: str | None = None) -> Reader:
+def open_reader(
+    source: str | os.PathLike[str],
+    table: str | None = None,
+    *,
+    unlisted: bool = False,
+    label_column: str = LABELS,
+    label_separator: str | None = None,
+) -> Reader:
     """List a folder of images or a table of texts.
 
     Parameters
     ----------
     source : path
-        A folder of images, or a .jsonl, .csv or .parquet file with a column ``text`` and
-        optionally ``id`` and ``labels``.
+        A folder of images, or a .jsonl, .csv, .tsv or .parquet file with a column ``text``
+        and optionally ``id`` and labels.
     table : str, optional
-        For a folder: the table of ``path`` and ``text`` beside the images; by default the
-        one table that lies in the folder, or else ``.txt`` files of the same stem.
+        For a folder: the table of ``path`` and ``text``; by default the one table that lies
+        in the folder, or else ``.txt`` files of the same stem. With a table, its rows are
+        the items.
+    unlisted : bool
+        Whether images of the folder that its table does not name are items too.
+    label_column : str
+        The table's column of labels: lists, or strings that are one label each.
+    label_separator : str, optional
+        What parts the labels of a string; "auto" is ";" or ",".
 
     Raises
     ------
     SourceError
-        If there is nothing to read, or it is not clear what.
+        If there is nothing to read, it is not clear what, or a column cannot be kept.
+    SpecError
+        If an option has a senseless value.
     """
+    spec = SourceSpec(
+        table=table,
+        unlisted=unlisted,
+        label_column=label_column,
+        label_separator=label_separator,
+    )
+    rule = LabelRule(column=label_column, separator=label_separator)
     path = Path(source)
-    if path.is_dir():
-        return _list_folder(path, table)
-    if not path.exists():
-        raise SourceError(
-            f"{path} does not exist", "a folder of images or a table of texts", "Check the path."
-        )
-    if table is not None:
-        raise SourceError(
-            f"--table {table} beside {path}, which is a table itself",
-            "a folder of images",
-            "Leave out --table.",
-        )
-    return _list_texts(path)
+    if os.path.isdir(path):  # noqa: PTH112 (a Path's own raises where a folder is not ours)
+        # Absolute: items are opened later, when another folder may be the current one.
+        return _list_folder(path.absolute(), spec, rule)
+    fault = file_fault(path)
+    if fault is not None:
+        fault = f"{path} does not exist" if fault == "no such file" else f"{path}: {fault}"
+        raise SourceError(fault, "a folder of images or a table of texts", "Check the path.")
+    for option in ("--table", "--unlisted"):
+        if getattr(spec, option[2:]):
+            raise SourceError(
+                f"{option} beside {path}, which is a table itself",
+                "a folder of images",
+                f"Leave out {option}.",
+            )
+    return _list_texts(path, rule)
 
 
-def _list_texts(path: Path) -> Reader:
+def _list_texts(path: Path, rule: LabelRule) -> Reader:
+    columns = Columns.of(read_table(path), rule, ("text",))
     rows: list[Item | Failure] = []
-    records = list(read_table(path))
-    require_column(path, records, "text")
-    for record in records:
-        source = f"{path.name}:{record.line}"
-        key = record_id(record, source)
+    for record in columns.table.records:
+        place = f"{printable(path.name)}:{record.line}"
         try:
             text = record.text("text")
             if text is None:
                 raise RecordError("no text: column 'text' is null or absent")
-            rows.append(
-                Item(id=key, source=source, text=text, labels=record.labels(), columns=record.own())
-            )
+            key, labels = record.key(place), columns.labels(record)
+            own = columns.own(record)
+            rows.append(Item(id=key, source=place, text=text, labels=labels, columns=own))
         except RecordError as error:
-            rows.append(Failure(id=key, source=source, modality="text", reason=str(error)))
+            key = record.key_or(place)
+            rows.append(Failure(id=key, source=place, modality="text", reason=str(error)))
     if not rows:
         raise SourceError(f"{path} has no lines", "one text a line", "Check the file.")
-    return ListReader(_once(rows), hash_file(path), path)
+    rows = _once(rows)
+    schema, ignored = columns.schema(rows)
+    lines = [*summary.counts(rows), *summary.columns(columns, schema, ignored)]
+    return ListReader(rows, schema, lines)
 
 
-def _list_folder(folder: Path, table: str | None) -> Reader:
-    files = sorted(
-        (path for path in folder.rglob("*") if path.is_file()),
-        key=lambda path: natural_key(path.relative_to(folder).as_posix()),
-    )
-    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not images:
+def _list_folder(folder: Path, spec: SourceSpec, rule: LabelRule) -> Reader:
+    listing = list_folder(folder)
+    table = _choose_table(listing, spec.table)
+    if table is not None:
+        listing.pass_over(table)
+        return _list_pairs(listing, Columns.of(read_table(table), rule, ("path", "text")), spec)
+    if rule != LabelRule():
         raise SourceError(
-            f"{folder} has no images among its {len(files)} files (links to folders are not "
-            "followed)",
+            f"--label-column or --label-separator, and {folder} has no table",
+            "a table with labels",
+            "Name the table with --table, or leave the options out.",
+        )
+    if not listing.images:
+        skipped = listing.skipped()
+        raise SourceError(
+            f"{folder} has no images among its {listing.files()} files"
+            + (f" (skipped: {skipped})" if skipped else ""),
             f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            "Check the path; links to folders are not followed.",
+        )
+    rows = list(rows_from_stems(listing))
+    lines = [*summary.counts(rows), *summary.unpaired(rows), *summary.skipped(listing)]
+    return ListReader(_once(rows), lines=lines)
+
+
+def _list_pairs(listing: Listing, columns: Columns, spec: SourceSpec) -> Reader:
+    images = Images(listing)
+    rows = list(rows_from_table(images, columns))
+    unlisted = images.unlisted()
+    if spec.unlisted:
+        for name in unlisted:
+            rows += image_alone(listing, name)
+    if not rows:
+        raise SourceError(
+            f"{columns.table.path} has no lines", "one image or text a line", "Check the file."
+        )
+    rows = _once(rows)
+    schema, ignored = columns.schema(rows)
+    lines = [*summary.counts(rows), *summary.unpaired(rows)]
+    if not spec.unlisted:
+        lines += summary.left_out(len(unlisted), columns.table)
+    lines += [*summary.columns(columns, schema, ignored), *summary.skipped(listing)]
+    return ListReader(rows, schema, lines)
+
+
+def _choose_table(listing: Listing, named: str | None) -> Path | None:
+    """The table that is named, or else the one that lies in the folder."""
+    folder = listing.folder
+    if named is None:
+        if len(listing.tables) > 1:
+            names = ", ".join(map(told, listing.tables))
+            raise SourceError(
+                f"{folder} has {len(listing.tables)} tables: {names}",
+                "one",
+                "Name the table of paths and texts with --table.",
+            )
+        return folder / listing.tables[0] if listing.tables else None
+    places = [Path(named), folder / named]
+    faults = [file_fault(place) for place in places]
+    there = [place for place, fault in zip(places, faults, strict=True) if fault is None]
+    if len(there) == 2 and not there[0].samefile(there[1]):
+        raise SourceError(
+            f"table {named} is there twice: {there[0].absolute()} and {there[1].absolute()}",
+            "one",
+            "Give --table the whole path.",
+        )
+    if not there:
+        fault = next((fault for fault in faults if fault != "no such file"), None)
+        raise SourceError(
+            f"table {named} " + (f"cannot be read: {fault}" if fault else "does not exist"),
+            "a table of path and text",
             "Check the path.",
         )
-    chosen = _choose_table(folder, files, table)
-    if chosen is not None:
-        rows = _rows_from_table(folder, images, chosen)
-    else:
-        texts = [path for path in files if path.suffix.lower() == ".txt"]
-        rows = _rows_from_stems(folder, images, texts)
-    digest = xxhash.xxh3_64(str(chosen and hash_file(chosen)).encode())
-    for row in rows:
-        digest.update(repr(row).encode())  # ids, texts and labels
-    for path in images:
-        status = path.stat()
-        name = os.fsencode(path.relative_to(folder))
-        digest.update(name + f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
-    return ListReader(_once(rows), digest.hexdigest(), chosen)
-
-
-def _choose_table(folder: Path, files: Sequence[Path], table: str | None) -> Path | None:
-    if table is not None:
-        named = next((p for p in (Path(table), folder / table) if p.is_file()), None)
-        if named is None:
-            raise SourceError(
-                f"table {table} does not exist", "a table of path and text", "Check the path."
-            )
-        return named
-    found = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]
-    if len(found) > 1:
-        raise SourceError(
-            f"{folder} has {len(found)} tables: {', '.join(p.name for p in found)}",
-            "one",
-            "Name the table of paths and texts with --table.",
-        )
-    return found[0] if found else None
-
-
-def _rows_from_table(folder: Path, images: Sequence[Path], table: Path) -> list[Item | Failure]:
-    """The table's rows in its order, then the images it does not name."""
-    rows: list[Item | Failure] = []
-    named = set()
-    records = list(read_table(table))
-    for column in ("path", "text"):
-        require_column(table, records, column)
-    for record in records:
-        source = f"{table.name}:{record.line}"
-        try:
-            name = record.text("path")
-            if not name:
-                raise RecordError("no path: column 'path' is empty or absent")
-            image = Path(os.path.normpath(folder / name))
-            named.add(image)
-            text, labels = record.text("text"), record.labels()
-            key = record_id(record, name)
-            item = Item(
-                id=key, source=name, image=image, text=text, labels=labels, columns=record.own()
-            )
-            rows.append(item)
-        except RecordError as error:
-            key = record_id(record, source)
-            rows.append(Failure(id=key, source=source, modality="", reason=str(error)))
-    base = Path(os.path.normpath(folder))
-    for path in images:
-        name = path.relative_to(folder).as_posix()
-        if base / name not in named:
-            rows.append(_image_alone(path, name))
-    return rows
-
-
-def _image_alone(path: Path, name: str, text: str | None = None) -> Item | Failure:
-    if not is_unicode(name):
-        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-        reason = "its file name is not UTF-8; rename it"
-        return Failure(id=shown, source=shown, modality="", reason=reason)
-    return Item(id=name, source=name, image=path, text=text)
-
-
-def _rows_from_stems(
-    folder: Path, images: Sequence[Path], texts: Sequence[Path]
-) -> list[Item | Failure]:
-    """Images in order, each with the text of its stem; then texts without an image."""
-    waiting = {path.with_suffix(""): path for path in texts}
-    used = set()
-    rows: list[Item | Failure] = []
-    for path in images:
-        name = path.relative_to(folder).as_posix()
-        partner = waiting.get(path.with_suffix(""))
-        try:
-            text = None if partner is None else partner.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            rows.append(Failure(id=name, source=name, modality="text", reason=str(error)))
-            text = None
-        used.add(partner)
-        rows.append(_image_alone(path, name, text))
-    for partner in texts:
-        if partner not in used:
-            name = partner.relative_to(folder).as_posix()
-            reason = "no image of the same stem"
-            rows.append(Failure(id=name, source=name, modality="text", reason=reason))
-    return rows
-
-
-def record_id(record: Record, otherwise: str) -> str:
-    """The record's id as text, or a name made of its place."""
-    value = record.values.get("id")
-    return otherwise if value is None or value == "" else str(value)
-
-
-def require_column(path: Path, records: Sequence[Record], column: str) -> None:
-    """Refuse a table that does not have a column at all: it is misnamed, not empty.
-
-    Raises
-    ------
-    SourceError
-        Naming the columns there are.
-    """
-    found = {name for record in records for name in record.values}
-    if found and column not in found:
-        raise SourceError(
-            f"{path} has no column {column!r} but {', '.join(sorted(map(repr, found)))}",
-            f"a column {column!r}",
-            "Rename the column.",
-        )
+    return there[0]
 
 
 def _once(rows: Sequence[Item | Failure]) -> list[Item | Failure]:
@@ -266,19 +244,10 @@ def _once(rows: Sequence[Item | Failure]) -> list[Item | Failure]:
         if isinstance(row, Failure):
             out.append(row)
         elif row.id in owners:
-            reason = f"id {row.id!r} is taken by {owners[row.id]}"
+            reason = f"id {shown(row.id)} is taken by {owners[row.id]}"
             modality = "text" if row.image is None else ""
             out.append(Failure(id=row.id, source=row.source, modality=modality, reason=reason))
         else:
             owners[row.id] = row.source
             out.append(row)
     return out
-
-
-def hash_file(path: Path) -> str:
-    """XXH3-64 of a file's content, 16 hex digits."""
-    digest = xxhash.xxh3_64()
-    with path.open("rb") as file:
-        while part := file.read(1 << 22):
-            digest.update(part)
-    return digest.hexdigest()

@@ -7,17 +7,21 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
 from numpy.typing import NDArray
 
 from ssah_index.codes import to_words
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.popcount import popcount
+from ssah_index.kernels.signatures import CODES, NOTHING, QUERIES
 from ssah_index.types import Codes
+
+OUT = types.Array(types.uint16, 2, "C")
 
 
 @cache
 def _fill(words: int) -> Callable[..., None]:
-    @njit(nogil=True, cache=True)
+    @njit(NOTHING(CODES, QUERIES, OUT), nogil=True, cache=True)
     def kernel(codes: Any, queries: Any, out: Any) -> None:
         """codes: uint64 (n * words,); queries: uint64 (nq, words); out: uint16 (nq, n)."""
         for q in range(queries.shape[0]):

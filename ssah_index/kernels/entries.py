@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ssah_index.kernels.bitmap import ONE
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.signatures import CODES, NOTHING, NUMBER, WORD
 
 REPEATED = np.uint32(1 << 31)

@@ -13,9 +13,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ssah_index.kernels.bitmap import ONE, bits_at
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.popcount import popcount
 from ssah_index.kernels.signatures import (
     CODES,

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from ssah_index.kernels.bitmap import ONE, bits_at
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.entries import REPEATED
 from ssah_index.kernels.signatures import (
     BITMAP,

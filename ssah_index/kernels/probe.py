@@ -18,8 +18,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.entries import body_type, key_at, permute, rotate
 from ssah_index.kernels.popcount import popcount
 from ssah_index.kernels.postings import POOL, POSTINGS, UINTS, weigh

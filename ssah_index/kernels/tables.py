@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.entries import OFFSETS, REFS, REPEATED, TAILS, body_type, key_at, rotate
 from ssah_index.kernels.signatures import CODES, NOTHING, NUMBER, NUMBERS
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
+from ssah_index.kernels.cache import njit
 from ssah_index.kernels.popcount import popcount
 from ssah_index.kernels.signatures import BITMAP, CODES, INDICES, NUMBER, NUMBERS, QUERIES
 

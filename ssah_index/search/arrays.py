@@ -10,7 +10,7 @@ from ssah_index.codes import allowed_rows, as_codes, check_bits, to_words
 from ssah_index.index import FlatIndex
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
-from ssah_index.types import Hits
+from ssah_index.types import BitOrder, Hits
 
 
 def search_codes(
@@ -23,6 +23,7 @@ def search_codes(
     limit: int | None = None,
     threads: int | None = None,
     stop: Stop | None = None,
+    bitorder: BitOrder = "little",
 ) -> Hits:
     """Search an array of codes, exactly; this is ``ssah_index.search_codes``.
 
@@ -34,6 +35,9 @@ def search_codes(
     queries : the same, nq of them
     k, radius, where_rows, limit, threads, stop
         As `Searcher.search` takes them.
+    bitorder : {"little", "big"}
+        Of both, where they are packed: "big" for what np.packbits packs unless told otherwise.
+        Big codes are copied.
 
     Returns
     -------
@@ -53,8 +57,8 @@ def search_codes(
     >>> hits.rows, hits.distances
     (array([0, 2]), array([0, 1], dtype=int32))
     """
-    database = as_codes(codes)
-    wanted = as_codes(queries, 8 * database.shape[1], what="query codes")
+    database = as_codes(codes, bitorder=bitorder)
+    wanted = as_codes(queries, 8 * database.shape[1], "query codes", bitorder=bitorder)
     spec = search_spec(
         len(database),
         k=10 if k is None and radius is None else k,

@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ssah_index.codes import allowed_rows, as_codes, to_words
-from ssah_index.errors import CorruptError, QueryError
+from ssah_index.codes import allowed_rows, as_codes, check_modality, to_words
+from ssah_index.errors import CorruptError, SsahError, StoreError
 from ssah_index.index import FlatIndex
-from ssah_index.index.stored import open_index
+from ssah_index.index.stored import open_index, whole_arrays
 from ssah_index.search.arrays import warm_up
 from ssah_index.search.spec import search_spec
 from ssah_index.stop import Stop
 from ssah_index.store import Snapshot, Store
-from ssah_index.types import MODALITIES, Index, Modality, Pairs, SearchResult
+from ssah_index.types import BitOrder, Index, Modality, Pairs, SearchResult
 
 
 class Searcher:
@@ -28,11 +28,20 @@ class Searcher:
     store : Store
     generation : int or str, optional
         What to pin until `refresh`, by number or tag; the newest when left out.
+
+    Notes
+    -----
+    It pickles at any time, for spawned workers. The copy opens the same store by its path, and
+    pins the same generation; to unpickle it raises what `open_store` does if either is gone.
     """
 
     def __init__(self, store: Store, generation: int | str | None = None) -> None:
         self.store = store
         self._pinned: _Pinned = (store.snapshot(generation), {})
+
+    def __reduce__(self) -> tuple[type[Searcher], tuple[Store, int]]:
+        # What answers searches has maps and locks of this process.
+        return type(self), (self.store, self.snapshot.generation)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -62,7 +71,7 @@ class Searcher:
         warm_up(self.bits)
         for files in self.snapshot.indexes:
             with contextlib.suppress(CorruptError):  # searches say so, and scan
-                files.arrays()
+                whole_arrays(files)
         if len(self.snapshot):
             self.search(np.zeros(self.bits // 8, np.uint8), k=1)
 
@@ -77,6 +86,7 @@ class Searcher:
         limit: int | None = None,
         threads: int | None = None,
         stop: Stop | None = None,
+        bitorder: BitOrder = "little",
     ) -> SearchResult:
         """Find the nearest codes, exactly.
 
@@ -99,6 +109,8 @@ class Searcher:
             Most cores to use; all when left out. It does not change the answer.
         stop : Stop, optional
             A deadline, and a switch for another thread.
+        bitorder : {"little", "big"}
+            Of the query codes: "big" for what np.packbits packs unless told otherwise.
 
         Returns
         -------
@@ -135,7 +147,7 @@ class Searcher:
             threads=threads,
             stop=stop,
         )
-        queries = to_words(as_codes(codes, self.bits, what="query codes"))
+        queries = to_words(as_codes(codes, self.bits, "query codes", bitorder=bitorder))
         hits = _index(pinned, modality).search(queries, spec)
         ids = snapshot.take(hits.rows, ["id"]).column("id").to_numpy()
         return SearchResult(hits.distances, hits.rows, ids, hits.lims, ragged=radius is not None)
@@ -170,7 +182,7 @@ class Searcher:
         spec = search_spec(
             len(snapshot), radius=radius, allowed=allowed, threads=threads, stop=stop
         )
-        _check_modality(modality)
+        check_modality(modality, any_of_them=True)
         return FlatIndex.over(snapshot.select(modality)).pairs(spec)
 
 
@@ -180,18 +192,11 @@ _Pinned: TypeAlias = tuple[Snapshot, dict[Modality | None, Index]]
 
 def _index(pinned: _Pinned, modality: Modality | None) -> Index:
     """What answers searches of a modality. Two threads may both make it; either is right."""
-    _check_modality(modality)
+    check_modality(modality, any_of_them=True)
     snapshot, made = pinned
     if modality not in made:
         made[modality] = open_index(snapshot, modality)
     return made[modality]
-
-
-def _check_modality(modality: Modality | None) -> None:
-    if modality not in (None, *MODALITIES):
-        raise QueryError(
-            f"modality is {modality!r}", "'image', 'text' or None", "Correct the spelling."
-        )
 
 
 def open_store(path: str | os.PathLike[str], generation: int | str | None = None) -> Searcher:
@@ -199,7 +204,7 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
 
     Parameters
     ----------
-    path : path
+    path : path or URL
     generation : int or str, optional
         A state to look back at, by number or tag; the newest when left out.
 
@@ -207,7 +212,19 @@ def open_store(path: str | os.PathLike[str], generation: int | str | None = None
     ------
     StoreMissingError, FormatError, CorruptError
         If there is no store, of another format version, or a damaged one.
+    StoreError
+        If it can be no path.
     QueryError
         If there is no such generation or tag.
     """
-    return Searcher(Store.open(path), generation)
+    try:
+        store = Store.open(os.fsdecode(path))
+    except SsahError:
+        raise
+    except (TypeError, ValueError, OSError) as error:  # no path at all, NUL in it, too long
+        raise StoreError(
+            f"there can be no store at {path!r:.200} ({error!s:.200})",
+            "a path, as str or pathlib.Path, or a URL",
+            "Correct it.",
+        ) from error
+    return Searcher(store, generation)

@@ -28,7 +28,7 @@ def search_spec(
     n : int
         Rows that are searched: no more hits are asked for.
     threads : int, optional
-        All cores when left out.
+        All cores when left out, or when there are fewer.
 
     Raises
     ------
@@ -47,6 +47,6 @@ def search_spec(
         radius=None if radius is None else int(radius),
         allowed=allowed,
         limit=limit,
-        threads=cores() if threads is None else int(threads),
+        threads=cores() if threads is None else min(int(threads), cores()),
         stop=Stop() if stop is None else stop,
     )

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import obstore
 import xxhash
@@ -22,31 +23,41 @@ from obstore.store import from_url
 
 from ssah_index.errors import CorruptError, StoreError, StoreExistsError, WriteFailedError
 from ssah_index.store.files import Seal, make_folder, seal_file, writing
-from ssah_index.store.format import FORMAT
-from ssah_index.store.place import READ_BYTES, RESTORE, Facts
+from ssah_index.store.names import check_path
+from ssah_index.store.place import FORMAT, READ_BYTES, RESTORE, Facts, Owned
 
 RANGE_BYTES = 8 << 20
 RANGES = 8
 """Ranges that are fetched at a time: as many requests, and 64 MiB of memory."""
 
 
-class Bucket:
+class Bucket(Owned):
     """A store in an object store.
 
     Parameters
     ----------
     url : str
-        Such as ``s3://bucket/photos.ssah``.
-    root : Path
-        The folder that mirrors it here.
+        Such as ``s3://bucket/photos.ssah``; every character behind the bucket means itself.
+    cache : Path
+        The folder for mirrors of the stores that are, and were, there; each has one of its own.
     """
 
-    def __init__(self, url: str, root: Path) -> None:
-        self.root = root
+    local = False
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self.root = cache / "new"
+        self._cache = cache
         self._url = url.rstrip("/")
         self._checked: set[str] = set()
+        scheme, _, named = self._url.partition("://")
+        bucket, _, prefix = named.partition("/")
         with _told(self._url, StoreError):
-            self._remote = from_url(self._url)
+            self._remote = from_url(f"{scheme}://{bucket}/{quote(prefix)}".rstrip("/"))
+
+    def adopt(self) -> None:
+        super().adopt()
+        if self.identity is not None:
+            self.root = self._cache / xxhash.xxh3_64_hexdigest(self.identity)
 
     def __str__(self) -> str:
         return self._url
@@ -79,6 +90,7 @@ class Bucket:
                 yield bytes(part)
 
     def publish(self, name: str, content: bytes) -> bool:
+        self.confirm()
         with _told(f"{self}/{name}", WriteFailedError):
             try:
                 obstore.put(self._remote, name, content, mode="create")
@@ -99,7 +111,7 @@ class Bucket:
         for name, seal in seals.items():
             if name in self._checked:
                 continue
-            path = self.root / name
+            path = self.root / check_path(self, name)
             with writing(self.root):
                 make_folder(path.parent)
                 if not (path.is_file() and seal_file(path) == seal):
@@ -127,20 +139,25 @@ class Bucket:
             temporary.unlink(missing_ok=True)
 
     def remove(self, names: Iterable[str]) -> None:
-        names = list(names)
+        self.confirm()
+        names = [check_path(self, name) for name in names]
         with _told(str(self), WriteFailedError):
             obstore.delete(self._remote, names)
         for name in names:
             (self.root / name).unlink(missing_ok=True)
 
     def remove_folder(self, name: str) -> None:
+        self.confirm()
+        check_path(self, name)
         with _told(f"{self}/{name}", WriteFailedError):
             for listed in obstore.list(self._remote, name):
                 obstore.delete(self._remote, [meta["path"] for meta in listed])
         shutil.rmtree(self.root / name, ignore_errors=True)
 
     def move(self, names: Iterable[str], folder: str) -> None:
+        self.confirm()
         for name in names:
+            check_path(self, name)
             with _told(f"{self}/{name}", WriteFailedError), contextlib.suppress(FileNotFoundError):
                 obstore.rename(self._remote, name, f"{folder}/{name}")
             (self.root / name).unlink(missing_ok=True)
@@ -184,7 +201,17 @@ def _told(what: str, kind: type[StoreError]) -> Iterator[None]:
 
 
 def cache_folder(url: str) -> Path:
-    """Where a URL is mirrored: below $SSAH_CACHE, or the user's folder for caches."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = os.environ.get("SSAH_CACHE") or Path(user, "ssah-index")
-    return Path(base, xxhash.xxh3_64_hexdigest(url.rstrip("/").encode()))
+    """Where stores of a URL are mirrored: below $SSAH_CACHE, or the user's folder for caches."""
+    base = os.environ.get("SSAH_CACHE") or Path(_user_cache(), "ssah-index")
+    return Path(base, xxhash.xxh3_64_hexdigest(url.rstrip("/").encode())).absolute()
+
+
+def _user_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise StoreError(
+            "there is no home folder to keep what is downloaded in",
+            "a folder for it",
+            "Name one in the environment variable SSAH_CACHE.",
+        ) from error

@@ -57,13 +57,13 @@ def collect(
     Raises
     ------
     SpecError
-        If keep is below 1 or grace_s below 0.
+        If keep is below 1, or grace_s below 0 or NaN.
     CorruptError
         If a generation to keep cannot be read: what it names is unknown, so nothing is removed.
     WriteFailedError
         If removing is not permitted.
     """
-    if keep < 1 or grace_s < 0:
+    if keep < 1 or not grace_s >= 0:  # which NaN is not
         raise SpecError(
             f"keep is {keep} and grace_s is {grace_s}", "1 or more, and 0 or more", "Correct them."
         )

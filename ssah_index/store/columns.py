@@ -1,24 +1,27 @@
 """Columns of rows: the five that every store has, and the users' own of any Arrow type.
 
-A store's columns may grow: an append may bring a new one, which is null in older rows; a
-column that is there keeps its type. All of them are in each manifest, so that two writers
-cannot give one name two types.
+A store's columns may grow: an append may bring a new one, which is null in older rows, or
+values that the column's type does not hold, and it becomes the type that holds all of them.
+All of them are in each manifest, so that two writers cannot give one name two types.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ssah_index.errors import InputError, QueryError, RowsError
+from ssah_index.codes import check_modality
+from ssah_index.codes.whole import is_arrow, shown
+from ssah_index.errors import RowsError
+from ssah_index.store.column_types import common_type, conform, holds, stored_type
 from ssah_index.store.format import IdKind
+from ssah_index.store.ids import ID_TYPES, id_column
 from ssah_index.types import Item, Modality
 
-ID_TYPES: Mapping[IdKind, pa.DataType] = {"string": pa.string(), "int64": pa.int64()}
 RESERVED = ("code", "row", "distance", "rank", "query")
 """Names that answers and exports give to other things."""
 _REMEDY = "Correct the table."
@@ -37,6 +40,9 @@ def base_schema(ids: IdKind) -> pa.Schema:
     )
 
 
+_OWN = frozenset(base_schema("string").names)
+
+
 def items_table(
     items: Sequence[Item], modality: Modality, own: pa.Schema | None = None
 ) -> pa.Table:
@@ -47,21 +53,35 @@ def items_table(
     RowsError
         If a user's column has a name or type that a store cannot take.
     """
-    table = pa.Table.from_pydict(
-        {
-            "id": [item.id for item in items],
-            "modality": _modalities(modality, len(items)),
-            "source": [item.source for item in items],
-            "text": [item.text for item in items],
-            "labels": [list(item.labels) for item in items],
-        },
-        schema=base_schema("string"),
-    )
+    check_modality(modality, RowsError)
+    base: dict[str, list[Any]] = {
+        "id": [item.id for item in items],
+        "source": [item.source for item in items],
+        "text": [item.text for item in items],
+        "labels": [list(item.labels) for item in items],
+    }
+    columns = [
+        _typed(field, base[field.name]) if field.name in base else _modalities(modality, len(items))
+        for field in base_schema("string")
+    ]
+    table = pa.Table.from_arrays(columns, schema=base_schema("string"))
     for field in own or ():
-        values = [item.columns.get(field.name) for item in items]
-        table = table.append_column(field, pa.array(values, field.type))
-    _check_own(table)
-    return table
+        plain = field.with_type(stored_type(field.type))
+        table = table.append_column(
+            plain, _typed(plain, [i.columns.get(field.name) for i in items])
+        )
+    return _storable(table)
+
+
+def _typed(field: pa.Field, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise RowsError(
+            f"column {field.name!r} has a value of another type ({error})",
+            f"{field.type}, and texts in Unicode",
+            "Correct the source.",
+        ) from error
 
 
 def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
@@ -83,6 +103,7 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
     RowsError
         If it is no table, a column is missing, null or of another type, or rows are not n.
     """
+    check_modality(modality, RowsError)
     table = _as_table(rows)
     if table.num_rows != n:
         raise RowsError(f"{table.num_rows} rows for {n} codes", "one row a code", _REMEDY)
@@ -92,7 +113,7 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
             "the users' keys in it",
             "Name the column of keys id.",
         )
-    _check_own(table)
+    table = _storable(table)
     schema = base_schema(ids)
     absent = {
         "modality": _modalities(modality, n),
@@ -101,7 +122,7 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
         "labels": pa.ListArray.from_arrays(np.zeros(n + 1, np.int32), pa.array([], pa.string())),
     }
     columns = [
-        _cast(table.column(field.name), field) if field.name in table.column_names
+        _cast(table.column(field.name), field, ids) if field.name in table.column_names
         else absent[field.name]
         for field in schema
     ]  # fmt: skip
@@ -111,7 +132,7 @@ def rows_table(rows: Any, n: int, modality: Modality, ids: IdKind) -> pa.Table:
         raise RowsError("the rows have other modalities", f"{modality!r} alone", _REMEDY)
     own = [name for name in table.column_names if name not in schema.names]
     for name in own:
-        schema = schema.append(table.schema.field(name).remove_metadata())
+        schema = schema.append(table.schema.field(name))
         columns.append(table.column(name))
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -123,9 +144,11 @@ def _modalities(modality: Modality, n: int) -> pa.DictionaryArray:
 def _as_table(rows: Any) -> pa.Table:
     try:
         if isinstance(rows, Mapping):
-            return pa.table(dict(rows))
+            return pa.table({name: _as_column(name, values) for name, values in rows.items()})
         return rows if isinstance(rows, pa.Table) else pa.table(rows)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, RowsError):
+            raise
         raise RowsError(
             f"rows of type {type(rows).__name__} make no table ({error})",
             "an Arrow table, a data frame, or a mapping of names to columns of equal length",
@@ -133,8 +156,35 @@ def _as_table(rows: Any) -> pa.Table:
         ) from error
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+def _as_column(name: str, values: Any) -> Any:
+    """What Arrow makes a column of; refused is what it would take apart or convert."""
+    apart = isinstance(values, (str, bytes, bytearray, Mapping, Set))  # or in no order
+    if apart or getattr(values, "ndim", 1) != 1:
+        raise RowsError(
+            f"column {name!r} is {shown(values)}, of type {type(values).__name__}",
+            "a list or an array of one axis, one value a row",
+            "Put a single value into a list.",
+        )
+    objects = isinstance(values, (list, tuple)) or getattr(values, "dtype", None) == np.object_
+    if name == "id" and objects and np.bool_ in set(map(type, values)):
+        raise RowsError("column 'id' has NumPy bools", "ids", _REMEDY)  # 1 and 0 to Arrow
+    if isinstance(values, np.ndarray):
+        # Arrow knows the byte order of this machine alone.
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    try:
+        return values if is_arrow(values) else pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise RowsError(
+            f"the values of column {name!r} make no table ({error})",
+            "values of one type that Arrow has",
+            "Convert the column.",
+        ) from error
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, ids: IdKind) -> pa.ChunkedArray:
     """One of the store's own columns in its type; what would lose anything is refused."""
+    if field.name == "id":
+        return id_column(column, ids)
     if not field.nullable and column.null_count:
         first = column.is_null().index(True).as_py()
         raise RowsError(
@@ -142,42 +192,35 @@ def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
             "a value in every row",
             "Fill them in, or leave those rows out.",
         )
-    wrong = field.name == "id" and pa.types.is_integer(column.type) != pa.types.is_integer(
-        field.type
-    )
     try:
-        if wrong:
-            raise pa.ArrowInvalid("numbers and texts are different keys")
-        return column.cast(field.type)
+        cast = conform(column, field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise RowsError(
             f"column {field.name!r} is of type {column.type} ({error})",
             f"{field.type}",
-            "Convert the column, or make a store with other ids.",
+            "Convert the column.",
         ) from error
+    if field.name == "labels" and any(chunk.flatten().null_count for chunk in cast.chunks):
+        raise RowsError("a label is null", "texts", "Leave it out of its list.")
+    return cast
 
 
-def ids_array(ids: Sequence[Any] | pa.Array, kind: IdKind) -> pa.Array:
-    """Keys as an Arrow array of the store's type.
+def _storable(table: pa.Table) -> pa.Table:
+    """A table with the users' columns in the types that they are stored in.
 
     Raises
     ------
-    QueryError
-        If one is null or of another type.
+    RowsError
+        If a column has a name, a type or a value that a store cannot take.
     """
     try:
-        made = pa.array(ids, ID_TYPES[kind])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise QueryError(
-            f"an id has the wrong type ({error})", f"{kind} ids", "Convert the ids."
+        table.validate(full=True)  # a reader does so too: what does not pass is lost to it
+    except pa.ArrowInvalid as error:
+        raise RowsError(
+            f"the rows hold a value that its type does not have ({error})",
+            "values as Arrow defines them, such as whole days in a date64",
+            _REMEDY,
         ) from error
-    if made.null_count:
-        raise QueryError("an id is null", f"{kind} ids", "Leave it out.")
-    return made
-
-
-def _check_own(table: pa.Table) -> None:
-    """Refuse columns by name, and types that can be stored but not taken from."""
     names = table.column_names
     if set(names) & set(RESERVED) or len(set(names)) < len(names):
         raise RowsError(
@@ -185,21 +228,35 @@ def _check_own(table: pa.Table) -> None:
             f"each name once, and none of {', '.join(RESERVED)}",
             "Rename columns.",
         )
-    for field in table.schema:
+    for number, field in enumerate(table.schema):
+        if field.name in _OWN:
+            continue
+        kind = stored_type(field.type)
         try:
-            pa.array([], field.type).take(pa.array([], pa.int64()))
-        except pa.ArrowNotImplementedError as error:
+            if holds(kind, pa.types.is_union):
+                raise pa.ArrowNotImplementedError("Arrow does not put unions together")
+            column = _tidy(conform(table.column(number), kind))
+            pa.nulls(1, kind).take(pa.array([0]))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise RowsError(
-                f"column {field.name!r} is of type {field.type}, from which Arrow takes no rows",
-                "a type that it can take from",
-                "Cast the column: a string_view to large_string, for example.",
+                f"column {field.name!r} is of type {field.type}, which cannot be stored ({error})",
+                "a type that Arrow can cast and take rows from",
+                "Cast the column to another type.",
             ) from error
+        table = table.set_column(number, field.with_type(kind).remove_metadata(), column)
+    return table
+
+
+def _tidy(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Dictionaries whose values are all used once, and none of them null: they can be unified."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return conform(column, column.type.value_type).dictionary_encode()
 
 
 def own_columns(schema: pa.Schema) -> pa.Schema:
     """The users' part of a schema."""
-    base = base_schema("string").names
-    return pa.schema([field for field in schema if field.name not in base])
+    return pa.schema([field for field in schema if field.name not in _OWN])
 
 
 def encode_columns(own: pa.Schema) -> str:
@@ -208,10 +265,11 @@ def encode_columns(own: pa.Schema) -> str:
 
 
 def decode_columns(encoded: str) -> pa.Schema:
-    """What `encode_columns` encoded."""
+    """What `encode_columns` encoded; a release before this one may have had unstorable types."""
     if not encoded:
         return pa.schema([])
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded)))
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded)))
+    return pa.schema([field.with_type(stored_type(field.type)) for field in schema])
 
 
 def merge_columns(known: pa.Schema, new: pa.Schema) -> pa.Schema:
@@ -220,35 +278,21 @@ def merge_columns(known: pa.Schema, new: pa.Schema) -> pa.Schema:
     Raises
     ------
     RowsError
-        If a column is there already, with another type.
+        If a column is there already, and no type holds its values and the new ones exactly.
     """
     merged = known
     for field in new:
         place = known.get_field_index(field.name)
         if place < 0:
             merged = merged.append(field.with_nullable(True))
-        elif not known.field(place).type.equals(field.type):
+            continue
+        there = known.field(place)
+        kind = common_type(there.type, stored_type(field.type))
+        if kind is None:
             raise RowsError(
                 f"column {field.name!r} is of type {field.type}",
-                f"{known.field(place).type}, as in the rows that are there",
+                f"{there.type}, as in the rows that are there, or one that goes with it",
                 "Convert the column, or give it another name.",
             )
+        merged = merged.set(place, there.with_type(kind))
     return merged
-
-
-def parse_ids(texts: Sequence[str], ids: IdKind) -> list[Any]:
-    """Keys that were typed or piped, as the store has them.
-
-    Raises
-    ------
-    InputError
-        If one is no number, and the store's keys are.
-    """
-    if ids == "string":
-        return list(texts)
-    try:
-        return [int(text) for text in texts]
-    except ValueError as error:
-        raise InputError(
-            f"an id is no number ({error})", "int64 ids, as this store has", "Correct the id."
-        ) from error

@@ -15,11 +15,13 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ssah_index.errors import ConflictError
 from ssah_index.store.append import SEGMENT_BYTES
+from ssah_index.store.ledger import last_records
 from ssah_index.store.manifest import Manifest, SegmentEntry
-from ssah_index.store.segment import Segment
+from ssah_index.store.segment import ORIGIN_FIELDS, Segment
 from ssah_index.store.snapshot import Snapshot
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
@@ -119,17 +121,33 @@ def _rewrite(store: Store, snapshot: Snapshot, run: Run) -> SegmentEntry:
     """Stage one segment of all rows of a run that are not deleted."""
     begun = time.monotonic()
     kept = [(segment, segment.keep()) for segment in run]
+    # Records that take others back stay: those others may lie in another segment.
+    ledger = last_records(failure for segment in run for failure in segment.files.failures())
     return stage_segment(
         store.place,
         f"compact-{uuid.uuid4().hex[:16]}",
         run[0].entry.modality,
         np.concatenate([segment.codes[keep] for segment, keep in kept]),
         pa.concat_tables([segment.rows.filter(keep, snapshot.schema) for segment, keep in kept]),
-        [failure for segment in run for failure in segment.files.failures()],
+        list(ledger.values()),
+        origins=_origins(run),
         fingerprint=store.format.encoder,
         elapsed_s=time.monotonic() - begun,
         stands_for=tuple(name for segment in run for name in segment.entry.names),
     )
+
+
+def _origins(run: Run) -> NDArray[np.uint64] | None:
+    """What the rows that are kept were made of; zeros for those of which it is unknown."""
+    if all(segment.files.origins is None for segment in run):
+        return None
+    parts = []
+    for segment in run:
+        known = segment.files.origins
+        if known is None:
+            known = np.zeros((len(segment), ORIGIN_FIELDS), np.uint64)
+        parts.append(known[segment.keep()])
+    return np.concatenate(parts)
 
 
 def _swap(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pyroaring import BitMap
 
+from ssah_index.codes import check_modality
 from ssah_index.errors import ConflictError
-from ssah_index.store.columns import ids_array
 from ssah_index.store.deletions import write_deletions
+from ssah_index.store.ids import ids_array
 from ssah_index.store.manifest import Manifest
 from ssah_index.store.rows import Ids
 from ssah_index.store.snapshot import Snapshot
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from ssah_index.store.store import Store
 
 
-def delete(store: Store, ids: Iterable[Any], modality: Modality | None) -> int:
+def delete(store: Store, ids: Any, modality: Modality | None) -> int:
     """Delete by id; this is `Store.delete`, which says what it takes and raises."""
-    wanted = Ids.of(ids_array(list(ids), store.format.ids))
+    check_modality(modality, any_of_them=True)
+    wanted = Ids.of(ids_array(ids, store.format.ids))
 
     def chosen(newest: Snapshot) -> dict[str, BitMap]:
         return {s.entry.folder: s.find(wanted) for s in newest.select(modality)}
@@ -32,7 +33,7 @@ def delete(store: Store, ids: Iterable[Any], modality: Modality | None) -> int:
 
 def delete_rows(store: Store, rows: Any, snapshot: Snapshot) -> int:
     """Delete by position; this is `Store.delete_rows`, which says what it takes and raises."""
-    local = snapshot.local_rows(np.asarray(rows, np.int64))
+    local = snapshot.local_rows(rows)
 
     def chosen(newest: Snapshot) -> dict[str, BitMap]:
         present = {segment.entry.folder for segment in newest.segments}

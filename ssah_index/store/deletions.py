@@ -14,7 +14,7 @@ import xxhash
 from pyroaring import BitMap
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, make_folder, sync, write_file, writing
+from ssah_index.store.files import Seal, make_folder, open_file, sync, write_file, writing
 from ssah_index.store.place import RESTORE, Place
 
 FOLDER = "deletions"
@@ -75,20 +75,35 @@ def write_deletions(place: Place, deleted: Mapping[str, BitMap]) -> dict[str, De
     return entries
 
 
-def read_deletions(place: Place, entry: DeletionEntry) -> BitMap:
-    """Read and check the deleted rows of a segment.
+def read_deletions(place: Place, entry: DeletionEntry, n: int) -> BitMap:
+    """Read and check the deleted rows of a segment of n rows.
 
     Raises
     ------
     CorruptError
-        If the file is missing or altered: a search without it would find deleted rows.
+        If the file is missing, altered or not what it must be: a search without it would find
+        deleted rows.
     """
     place.bring({entry.path: entry.seal})
     path = place.root / entry.path
     try:
-        content = path.read_bytes()
+        with open_file(path) as file:
+            content = file.read(entry.size + 1)
     except FileNotFoundError:
         raise CorruptError(f"{path} is missing", f"{entry.size} bytes", RESTORE) from None
     if len(content) != entry.size or xxhash.xxh3_64_hexdigest(content) != entry.xxh3:
         raise CorruptError(f"{path} is altered", f"content of hash {entry.xxh3}", RESTORE)
-    return BitMap.deserialize(content)
+    try:
+        # pyroaring compares the size and validates the containers before it hands any out.
+        rows = BitMap.deserialize(content)
+    except (ValueError, IndexError) as error:
+        raise CorruptError(
+            f"{path} cannot be read ({error})", "a portable roaring bitmap", RESTORE
+        ) from error
+    if len(rows) != entry.rows or (rows and rows.max() >= n):
+        raise CorruptError(
+            f"{path} has {len(rows)} rows, the last {rows.max() if rows else None}",
+            f"{entry.rows} rows below {n}",
+            RESTORE,
+        )
+    return rows

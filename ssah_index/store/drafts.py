@@ -21,10 +21,20 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ssah_index.errors import ConflictError
-from ssah_index.store.files import Seal, make_folder, sync, sync_tree, write_file, writing
-from ssah_index.store.indexes import ABOUT, INDEXES
-from ssah_index.store.manifest import IndexEntry
+from ssah_index.errors import ConflictError, CorruptError
+from ssah_index.store.fields import decode
+from ssah_index.store.files import (
+    Seal,
+    make_folder,
+    open_file,
+    sync,
+    sync_tree,
+    write_file,
+    writing,
+)
+from ssah_index.store.indexes import INDEXES
+from ssah_index.store.manifest import ABOUT, IndexEntry
+from ssah_index.store.names import refuse_links, refuse_links_below
 from ssah_index.store.place import READ_BYTES, Place
 from ssah_index.store.shard import METADATA, SHARD, shard_end, shard_metadata
 from ssah_index.types import Modality
@@ -69,6 +79,8 @@ class _Array:
     """The first of its values."""
 
     def view(self, start: int, stop: int) -> NDArray[Any]:
+        if not self.nbytes:  # which cannot be mapped
+            return np.empty(0, self.dtype)
         if self.mapped is None or len(self.mapped) < stop:
             self.mapped = np.memmap(self.path, self.dtype, "r", shape=(self.size,))
         return self.mapped[start:stop]
@@ -112,9 +124,10 @@ class IndexDraft:
         """What was last passed to `reached` and is on the disk; empty at first."""
 
     def __enter__(self) -> IndexDraft:
+        refuse_links(self._place.root, [f"{INDEXES}/{self._folder.name}"])
         with writing(self._folder):
             make_folder(self._folder)
-            self._lock = os.open(self._folder, os.O_RDONLY)
+            self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 self._hold()
                 self._take_up()
@@ -151,27 +164,41 @@ class IndexDraft:
 
     def _take_up(self) -> None:
         """Open the files, and go back to what the mark says; to nothing if they are not so."""
-        try:
-            marked = json.loads((self._folder / MARK).read_bytes())
-        except (FileNotFoundError, ValueError):
-            marked = {"mark": {}, "seals": {}}
+        refuse_links_below(self._place.root, f"{INDEXES}/{self._folder.name}")
+        mark, seals = self._marked()
         for name, dtype in self._work.arrays.items():
             path = self._folder / name / SHARD
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._arrays[name] = _Array(np.dtype(dtype), file, path)
         good = all(
-            _resume(array, Seal(**marked["seals"].get(name, {"size": 0, "xxh3": _EMPTY})))
-            for name, array in self._arrays.items()
+            _resume(array, seals.get(name, Seal(0, _EMPTY))) for name, array in self._arrays.items()
         )
         if good:
-            self.mark = marked["mark"]
+            self.mark = mark
         else:
             for array in self._arrays.values():
                 array.nbytes, array.digest = 0, xxhash.xxh3_64()
         for array in self._arrays.values():
             array.file.truncate(array.nbytes)
             array.file.seek(array.nbytes)
+
+    def _marked(self) -> tuple[Mapping[str, int], Mapping[str, Seal]]:
+        """What draft.json says; nothing if there is none, or it is none of ours."""
+        path = self._folder / MARK
+        try:
+            with open_file(path) as file:
+                held = decode(file.read(), str(path))
+            seals = held.seals("seals")
+            mark = held.counts("mark")
+        except (FileNotFoundError, CorruptError):
+            return {}, {}
+        kinds = self._work.arrays
+        if seals.keys() != kinds.keys() or any(
+            seal.size % np.dtype(kinds[name]).itemsize for name, seal in seals.items()
+        ):
+            return {}, {}
+        return mark, seals
 
     def append(self, name: str, values: NDArray[Any]) -> None:
         """Add to the end of an array.

@@ -11,17 +11,19 @@ import contextlib
 import errno
 import mmap
 import os
+import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import xxhash
 
-from ssah_index.errors import CorruptError, WriteFailedError
+from ssah_index.errors import CorruptError, StoreError, WriteFailedError
 
 _CAUSES = {
     errno.ENOSPC: ("the disk is full", "free space", "Free some space"),
@@ -145,6 +147,62 @@ def rename_folder(folder: Path, target: Path) -> None:
         raise
 
 
+_NO_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
+"""What the system says of a link, a socket and a folder."""
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a link is not followed, nor a pipe waited for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    CorruptError
+        If something else is there.
+    StoreError
+        If the system refuses to read it.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        file = os.fdopen(os.open(path, flags), "rb")
+    except OSError as error:
+        if error.errno in _MISSING:
+            missing = errno.ENOENT
+            raise FileNotFoundError(missing, os.strerror(missing), str(path)) from error
+        if error.errno in _NO_FILE:
+            raise _no_file(path) from error
+        raise StoreError(
+            f"{path} cannot be read ({os.strerror(error.errno or 0)})",
+            "permission to read all of the store, and a working disk",
+            "Change the permissions, or run as another user.",
+        ) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _no_file(path)
+    return file
+
+
+def _no_file(path: Path) -> CorruptError:
+    return CorruptError(
+        f"{path} is no regular file, but a folder, a link or a device",
+        "a file",
+        "Restore it from a copy, or run: ssah-index repair STORE",
+    )
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; not there is no error.
+
+    A link is removed itself, never what it points to.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def map_file(path: Path, advice: int) -> mmap.mmap | bytes:
     """The content of a file that is not empty, mapped, or read if it is small.
 
@@ -157,7 +215,7 @@ def map_file(path: Path, advice: int) -> mmap.mmap | bytes:
         How it will be read, as madvise(2) takes it.
     """
     try:
-        file = path.open("rb")
+        file = open_file(path)
     except FileNotFoundError:
         raise CorruptError(f"{path} is missing", "a file that its manifest names", GONE) from None
     with file:
@@ -186,7 +244,7 @@ def _pool(pid: int) -> ThreadPoolExecutor:
 def seal_file(path: Path) -> Seal:
     """Seal a file that a library wrote."""
     digest, size = xxhash.xxh3_64(), 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while part := file.read(1 << 22):
             digest.update(part)
             size += len(part)

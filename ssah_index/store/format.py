@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from typing import Literal, cast
 
 import xxhash
 
 from ssah_index.codes import check_bits
-from ssah_index.errors import CorruptError, FormatError, StoreMissingError
+from ssah_index.errors import CodeError, CorruptError, FormatError, StoreMissingError
+from ssah_index.store.fields import Fields, decode
 from ssah_index.store.files import Seal
-from ssah_index.store.place import Place
+from ssah_index.store.names import refuse_links_in
+from ssah_index.store.place import FORMAT, Place
 
-FORMAT = "format.json"
 FORMAT_VERSION = 1
+ENCODER = "encoder"
+"""The folder of the encoder that a store carries."""
 IdKind = Literal["string", "int64"]
 ID_KINDS: tuple[IdKind, ...] = ("string", "int64")
 
@@ -63,34 +67,46 @@ def read_format(place: Place) -> Format:
     """
     try:
         content = place.read(FORMAT)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise StoreMissingError(
-            f"{place} {'is no store' if place.root.exists() else 'does not exist'}",
+            f"{place} {'is no store' if os.path.lexists(place.root) else 'does not exist'}",
             f"a folder with a {FORMAT}",
             "Make a store with: ssah-index build INPUT STORE --encoder ENCODER",
         ) from None
-    try:
-        body = json.loads(content)
-        version = body["version"]
-        unknown = body.keys() - {field.name for field in fields(Format)} - {"xxh3"}
-        if version != FORMAT_VERSION or unknown:
-            raise FormatError(
-                f"{place} has format version {version}"
-                + f" with {', '.join(sorted(unknown))}" * bool(unknown),
-                f"version {FORMAT_VERSION}, which this release reads",
-                "Upgrade ssah-index, or build the store again.",
-            )
-        seal = body.pop("xxh3")
-        if seal != _seal(body):
-            raise ValueError("its seal does not hold")
-        found = Format(**{**body, "files": {n: Seal(**s) for n, s in body["files"].items()}})
-        check_bits(found.bits)
-        if found.bitorder != "little" or found.ids not in ID_KINDS:
-            raise ValueError(f"bitorder {found.bitorder!r}, ids {found.ids!r}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    refuse_links_in(place.root)
+    held = decode(content, f"{place}/{FORMAT}", remedy="Restore the file from a copy.")
+    unknown = held.unknown({field.name for field in fields(Format)} | {"xxh3"})
+    version = held.integer("version")
+    if version != FORMAT_VERSION or unknown:
+        raise FormatError(
+            f"{place} has format version {version}"
+            + f" with {', '.join(map(repr, sorted(unknown)))}" * bool(unknown),
+            f"version {FORMAT_VERSION}, which this release reads",
+            "Upgrade ssah-index, or build the store again.",
+        )
+    body = {name: value for name, value in held.body.items() if name != "xxh3"}
+    if held.text("xxh3") != _seal(body):
         raise CorruptError(
-            f"{place}/{FORMAT} cannot be read ({error})",
-            "version, bits, bitorder little, encoder, files and their seal",
-            "Restore the file from a copy.",
-        ) from error
-    return found
+            f"{held.where} cannot be read: its seal does not hold", "an unaltered file", held.remedy
+        )
+    return _checked(held)
+
+
+def _checked(held: Fields) -> Format:
+    """A format whose every field is what it must be."""
+    try:
+        bits = check_bits(held.integer("bits"))
+    except CodeError as error:
+        raise held.wrong("bits", error.expected) from error
+    files = held.seals("files")
+    if not all(path.startswith(f"{ENCODER}/") for path in files):
+        raise held.wrong("files", f"files below {ENCODER}/ alone")
+    return Format(
+        bits=bits,
+        bitorder=held.choice("bitorder", ("little",)),
+        encoder=None if held.body.get("encoder") is None else held.text("encoder"),
+        # The first stores of this format have neither.
+        ids=cast(IdKind, held.choice("ids", ID_KINDS)) if "ids" in held.body else "string",
+        uid=held.text("uid") if "uid" in held.body else "",
+        files=files,
+    )

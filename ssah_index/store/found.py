@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ssah_index.store.files import Seal, seal_file, sync_tree, write_file, writing
-from ssah_index.store.format import FORMAT, Format
+from ssah_index.store.format import Format
 from ssah_index.store.manifest import FOLDER as MANIFESTS
-from ssah_index.store.place import Place
+from ssah_index.store.place import FORMAT, Place
 from ssah_index.store.segment import SEGMENTS
 
 
@@ -37,6 +37,7 @@ def found_store(
             write_file(temporary / FORMAT, [made.to_bytes()])
             sync_tree(temporary)
             place.found(temporary)
+            place.adopt()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return place, made

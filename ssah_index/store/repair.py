@@ -18,6 +18,9 @@ from ssah_index.errors import ConflictError, CorruptError, SsahError
 from ssah_index.store.deletions import DeletionEntry, read_deletions
 from ssah_index.store.indexes import INDEXES
 from ssah_index.store.manifest import (
+    LEDGER,
+    ORIGIN,
+    SUMMARY,
     IndexEntry,
     Manifest,
     SegmentEntry,
@@ -27,7 +30,7 @@ from ssah_index.store.manifest import (
     read_manifest,
 )
 from ssah_index.store.rows import ROWS, Rows
-from ssah_index.store.segment import LEDGER, SEGMENTS, SUMMARY, SegmentFiles
+from ssah_index.store.segment import SEGMENTS
 from ssah_index.store.shard import SHARD
 from ssah_index.store.stage import stage_segment
 from ssah_index.store.store import Store
@@ -36,6 +39,7 @@ from ssah_index.types import Codes, Failure, Progress, no_progress
 
 QUARANTINE = "quarantine"
 ATTEMPTS = 10
+_DAMAGED = "its code was damaged on the disk"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +175,7 @@ def _whole_indexes(base: Manifest, plan: _Plan, broken: set[str]) -> tuple[Index
         entry
         for entry in base.indexes
         if set(entry.segments) <= kept
-        and not any(f"{INDEXES}/{entry.folder}/{path}" in broken for path in entry.sizes)
+        and not any(file.startswith(f"{INDEXES}/{entry.folder}/") for file in broken)
     )
 
 
@@ -202,23 +206,22 @@ def _salvaged(
         return None
     live = np.ones(entry.rows, np.bool_)
     if gone:
-        live[np.array(read_deletions(place, gone), np.int64)] = False
+        live[np.array(read_deletions(place, gone, entry.rows), np.int64)] = False
     whole = live.copy()
     for first, last in (damage.rows for damage in damages if damage.rows):
         whole[first:last] = False
-    files = SegmentFiles(place, replace(entry, sizes={}), store.format.bits // 8)
+    files = store.open_files(entry, whole=False)
     fields = store.pinned(Manifest(columns=base.columns)).schema
     failures = [] if LEDGER in broken else files.failures()
     plan.failures_lost += entry.failed - len(failures)
     # Of the rows' files rows.arrow alone is sure to be whole; the others are made again.
     place.bring({f"{folder}/{ROWS}": files.summary.seals[f"{folder}/{ROWS}"]})
-    rows = Rows(place.root / folder)
+    rows = Rows(place.root / folder, entry.rows, store.format.ids)
     damaged = rows.filter(live & ~whole, fields)
     if damaged.num_rows:
         plan.rows_lost[entry.name] = damaged.num_rows
-    reason = "its code was damaged on the disk"
     failures += [
-        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=reason)
+        Failure(id=str(row["id"]), source=row["source"], modality=entry.modality, reason=_DAMAGED)
         for row in damaged.select(["id", "source"]).to_pylist()
     ]
     staged = stage_segment(
@@ -228,6 +231,7 @@ def _salvaged(
         _raw_codes(store, entry)[whole],
         rows.filter(whole, fields),
         failures,
+        origins=None if ORIGIN in broken or files.origins is None else files.origins[whole],
         fingerprint=store.format.encoder,
         stands_for=entry.names,
     )

@@ -7,6 +7,7 @@ a chunked string column of a whole table overflows its 32-bit offsets.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -19,8 +20,12 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, at_once, map_file, seal_file, write_file
+from ssah_index.errors import CorruptError, SsahError
+from ssah_index.store.arrow import FEW, check_batch, check_values
+from ssah_index.store.column_types import conform
+from ssah_index.store.columns import base_schema
+from ssah_index.store.files import THREADS, Seal, at_once, map_file, seal_file, write_file
+from ssah_index.store.format import IdKind
 from ssah_index.store.place import RESTORE
 
 BATCH_ROWS = 1 << 20
@@ -30,6 +35,8 @@ MANY = 64
 """Ids there for each that is looked up, up to which all of them may be read."""
 TAKE_ROWS = 32
 """Rows that a thread takes at a time."""
+CHECK_ROWS = 128
+"""Rows that a thread checks at a time, at least: it costs 0.15 ms, however few they are."""
 ROWS = "rows.arrow"
 ID_HASH = "idhash.u64"
 ID_ROW = "idrow.u32"
@@ -177,6 +184,10 @@ class Ids:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         own, first = np.flatnonzero(inside), first[inside]
         counts = np.searchsorted(other.hashes, self.hashes[own], "right") - first
+        if (counts < 0).any():
+            raise CorruptError(
+                "hashes of ids do not ascend", "a segment as it was written", RESTORE
+            )
         owner = np.repeat(np.arange(len(own)), counts)
         within = np.arange(len(owner)) - np.repeat(counts.cumsum() - counts, counts)
         here = self.order[own[owner]].astype(np.int64)
@@ -193,19 +204,59 @@ class Rows:
     ----------
     folder : Path
         A segment folder whose file sizes have been checked.
+    n : int
+        Rows that it has.
+    ids : {"string", "int64"}
+        What the store's keys are.
+
+    Raises
+    ------
+    CorruptError
+        If there is no Arrow file of so many rows with the columns of a store; every method, if
+        what it reads is not sound.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, n: int, ids: IdKind) -> None:
+        self._folder = folder
+        self._n = n
         mapped = map_file(folder / ROWS, mmap.MADV_RANDOM)
-        try:
+        with self._sound():
             self._reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        except pa.ArrowInvalid as error:
+            names = self._reader.schema.names
+            if len(set(names)) < len(names):
+                raise pa.ArrowInvalid("a column comes twice")
+            self._needed = [field.name for field in base_schema(ids) if not field.nullable]
+            for field in base_schema(ids):
+                there = self._reader.schema.field(field.name).type
+                if there != field.type:
+                    raise pa.ArrowInvalid(f"column {field.name} is {there}, not {field.type}")
+            if self._reader.num_record_batches != -(-n // BATCH_ROWS):
+                raise pa.ArrowInvalid(f"{self._reader.num_record_batches} batches of {n} rows")
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Turn what Arrow says of a file that is not sound into one of our errors."""
+        try:
+            yield
+        except SsahError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
             raise CorruptError(
-                f"{folder / ROWS} cannot be read ({error})",
-                "an Arrow IPC file",
+                f"{self._folder / ROWS} cannot be read ({error})"[:400],
+                f"an Arrow IPC file of {self._n} rows, as it was written",
                 RESTORE,
             ) from error
-        self._folder = folder
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        """A batch, mapped, whose values are not checked."""
+        batch = self._reader.get_batch(number)
+        expected = min(BATCH_ROWS, self._n - number * BATCH_ROWS)
+        if batch.num_rows != expected:
+            raise pa.ArrowInvalid(f"batch {number} has {batch.num_rows} rows, not {expected}")
+        for name in self._needed:
+            if batch.column(name).null_count:
+                raise pa.ArrowInvalid(f"batch {number} has rows without {name}")
+        return batch
 
     @property
     def schema(self) -> pa.Schema:
@@ -227,35 +278,62 @@ class Rows:
         pyarrow.Table
             m rows.
         """
-        schema = pa.schema(list(columns))
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self._n:
+            raise CorruptError(
+                f"{self._folder} has {self._n} rows, and row {rows.max()} is asked for",
+                "rows that it has",
+                RESTORE,
+            )
+        with self._sound():
+            return self._taken(rows, pa.schema(list(columns)))
+
+    def _taken(self, rows: NDArray[np.int64], schema: pa.Schema) -> pa.Table:
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         batches = ordered // BATCH_ROWS
 
         def take(piece: tuple[pa.RecordBatch, NDArray[np.int64]]) -> pa.RecordBatch:
-            return piece[0].take(pa.array(piece[1] % BATCH_ROWS))
+            # Cast what is taken, not the whole batch.
+            return _conformed(piece[0].take(pa.array(piece[1])), schema)
 
-        pieces = []
+        there = [name for name in self.schema.names if name in schema.names]
+        pieces, unchecked = [], []
         for number in np.unique(batches):
-            batch = _conformed(self._reader.get_batch(int(number)), schema)
-            own = ordered[batches == number]
+            batch = self._batch(int(number)).select(there)
+            own = ordered[batches == number] % BATCH_ROWS
+            few = FEW * len(own) < batch.num_rows
+            check_batch(batch, full=not few)
+            step = max(-(-len(own) // THREADS), CHECK_ROWS)
+            unchecked += [(batch, own[i : i + step]) for i in range(0, len(own) * few, step)]
             pieces += [(batch, own[i : i + TAKE_ROWS]) for i in range(0, len(own), TAKE_ROWS)]
-        table = pa.Table.from_batches(at_once(take, pieces), schema=schema).unify_dictionaries()
-        return table.combine_chunks().take(pa.array(np.argsort(order, kind="stable")))
+        at_once(lambda piece: check_values(*piece), unchecked)
+        taken = pa.Table.from_batches(at_once(take, pieces), schema=schema)
+        table = taken.unify_dictionaries().combine_chunks()
+        table.validate(full=True)  # of the few rows that were taken: is all text UTF-8?
+        return table.take(pa.array(np.argsort(order, kind="stable")))
 
     def filter(self, keep: NDArray[np.bool_], columns: Sequence[pa.Field]) -> pa.Table:
         """Rows where ``keep``, bool (n,), is True; the rest as `take`."""
         schema = pa.schema(list(columns))
-        parts = [
-            _conformed(batch, schema).filter(pa.array(keep[start : start + batch.num_rows]))
-            for start, batch in self.batches()
-        ]
-        return pa.Table.from_batches(parts, schema=schema).unify_dictionaries()
+        with self._sound():
+            parts = [
+                _conformed(batch, schema).filter(pa.array(keep[start : start + batch.num_rows]))
+                for start, batch in self.batches(schema.names)
+            ]
+            return pa.Table.from_batches(parts, schema=schema).unify_dictionaries()
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """All rows, mapped, batch by batch, with the position of a batch's first row."""
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """All rows, mapped, batch by batch, with the position of a batch's first row.
+
+        All their values are checked, of the columns that are named if any are.
+        """
         for number in range(self._reader.num_record_batches):
-            yield number * BATCH_ROWS, self._reader.get_batch(number)
+            with self._sound():
+                batch = self._batch(number)
+                wanted = [name for name in batch.schema.names if columns and name in columns]
+                batch = batch.select(wanted) if columns else batch
+                batch.validate(full=True)
+            yield number * BATCH_ROWS, batch
 
     @cached_property
     def ids(self) -> Ids:
@@ -265,26 +343,29 @@ class Rows:
             return Ids(*none, self._take_ids, self._all_ids)
         hashes = np.frombuffer(map_file(self._folder / ID_HASH, mmap.MADV_RANDOM), "<u8")
         order = np.frombuffer(map_file(self._folder / ID_ROW, mmap.MADV_RANDOM), "<u4")
+        if (len(hashes), len(order)) != (self._n, self._n):
+            raise CorruptError(
+                f"{self._folder} has {len(hashes)} hashes of ids and {len(order)} rows to them",
+                f"{self._n}, one a row",
+                RESTORE,
+            )
         return Ids(hashes, order, self._take_ids, self._all_ids)
 
     def _all_ids(self) -> Iterator[pa.Array]:
-        return (batch.column("id") for _, batch in self.batches())
+        return (batch.column("id") for _, batch in self.batches(["id"]))
 
     def _take_ids(self, rows: NDArray[np.int64]) -> pa.Array:
         return combined(self.take(rows, [self.schema.field("id")]).column("id"))
 
     def __len__(self) -> int:
-        if not self._reader.num_record_batches:
-            return 0
-        last: int = self._reader.num_record_batches - 1
-        return last * BATCH_ROWS + int(self._reader.get_batch(last).num_rows)
+        return self._n
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch with the columns of a schema, those it does not have null."""
+    """A batch with the columns of a schema: cast to their types, or null if they are not there."""
     return pa.RecordBatch.from_arrays(
         [
-            batch.column(field.name)
+            conform(batch.column(field.name), field.type)
             if field.name in batch.schema.names
             else pa.nulls(batch.num_rows, field.type)
             for field in schema

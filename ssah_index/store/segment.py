@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +9,27 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import to_words
-from ssah_index.errors import CorruptError
-from ssah_index.store.files import GONE, Seal, at_once
-from ssah_index.store.manifest import SegmentEntry
+from ssah_index.errors import CorruptError, SsahError
+from ssah_index.store.fields import decode
+from ssah_index.store.files import GONE, Seal, at_once, map_file, open_file
+from ssah_index.store.format import IdKind
+from ssah_index.store.ledger import LEDGER_SCHEMA
+from ssah_index.store.manifest import LEDGER, ORIGIN, SUMMARY, SegmentEntry
 from ssah_index.store.place import RESTORE, Place
 from ssah_index.store.rows import Ids, Rows
 from ssah_index.store.shard import Prefetch, read_codes
 from ssah_index.types import Codes, Failure, Words
 
 SEGMENTS = "segments"
-SUMMARY = "segment.json"
-LEDGER = "failed.parquet"
+ORIGIN_FIELDS = 3
+"""Numbers a row in origin.u64, which only rows that were built from items have."""
 LOOK_UP_ROWS = 32
 """Codes that a thread takes at a time."""
 
@@ -57,9 +60,14 @@ def read_summary(place: Place, entry: SegmentEntry) -> Summary:
         raise CorruptError(f"{path} is missing", "the hashes of a segment", GONE) from error
     if xxhash.xxh3_64_hexdigest(content) != entry.xxh3:
         raise CorruptError(f"{path} is altered", f"content of hash {entry.xxh3}", RESTORE)
-    facts = json.loads(content)
-    seals = {f"{folder}/{name}": Seal(**seal) for name, seal in facts["files"].items()}
-    return Summary(seals, facts["chunk_crc32c"])
+    held = decode(content, path)
+    seals = held.seals("files")
+    if {name: seal.size for name, seal in seals.items()} | {SUMMARY: len(content)} != entry.sizes:
+        raise held.wrong("files", "the files and sizes that the manifest has")
+    return Summary(
+        {f"{folder}/{name}": seal for name, seal in seals.items()},
+        held.integers("chunk_crc32c", (1 << 32) - 1),
+    )
 
 
 class SegmentFiles:
@@ -73,6 +81,10 @@ class SegmentFiles:
         As the manifest names it.
     nbytes : int
         Bytes of a code.
+    ids : {"string", "int64"}
+        What the store's keys are.
+    whole : bool
+        Check that all files are there.
 
     Raises
     ------
@@ -81,12 +93,16 @@ class SegmentFiles:
         tell at once. No content is read, so an altered byte is not noticed here.
     """
 
-    def __init__(self, place: Place, entry: SegmentEntry, nbytes: int) -> None:
+    def __init__(
+        self, place: Place, entry: SegmentEntry, nbytes: int, ids: IdKind, *, whole: bool = True
+    ) -> None:
         self.entry = entry
         self._place = place
         self._folder = f"{SEGMENTS}/{entry.folder}"
         self._nbytes = nbytes
-        place.check(self._folder, entry.sizes)
+        self._ids = ids
+        if whole:
+            place.check(self._folder, entry.sizes)
 
     @cached_property
     def summary(self) -> Summary:
@@ -135,14 +151,50 @@ class SegmentFiles:
     def rows(self) -> Rows:
         """Ids, sources, texts, labels and the users' columns."""
         self._bring("id")
-        return Rows(self._bring("rows"))
+        return Rows(self._bring("rows"), self.entry.rows, self._ids)
+
+    @cached_property
+    def origins(self) -> NDArray[np.uint64] | None:
+        """What each row was made of, uint64 (n, ORIGIN_FIELDS), zeros where it is unknown.
+
+        None if all of it is unknown: rows of `Store.append` have no origins, nor do those of
+        older releases. The numbers are the ingest's own; the store only keeps them.
+        """
+        seal = self.summary.seals.get(f"{self._folder}/{ORIGIN}")
+        if seal is None or seal.size != self.entry.rows * ORIGIN_FIELDS * 8:
+            return None
+        mapped = map_file(self._bring(ORIGIN) / ORIGIN, mmap.MADV_RANDOM)
+        return np.frombuffer(mapped, "<u8").reshape(-1, ORIGIN_FIELDS)
 
     def failures(self) -> list[Failure]:
-        """The ledger of this segment."""
+        """The ledger's records of this segment."""
         if not self.entry.failed:
             return []
-        table = pq.read_table(self._bring(LEDGER) / LEDGER)
-        return [Failure(**record) for record in table.to_pylist()]
+        path = self._bring(LEDGER) / LEDGER
+        try:
+            with open_file(path) as file, pq.ParquetFile(file) as ledger:
+                return _failures(ledger, self.entry.failed)
+        except FileNotFoundError as error:
+            raise CorruptError(f"{path} is missing", "the rows that failed", GONE) from error
+        except SsahError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
+            raise CorruptError(
+                f"{path} cannot be read ({error})"[:400],
+                f"a Parquet file of {self.entry.failed} rows that failed",
+                RESTORE,
+            ) from error
+
+
+def _failures(ledger: pq.ParquetFile, n: int) -> list[Failure]:
+    """The rows of a ledger, which are n."""
+    if ledger.metadata.num_rows != n or not ledger.schema_arrow.equals(LEDGER_SCHEMA):
+        raise ValueError(f"{ledger.metadata.num_rows} rows of {ledger.schema_arrow.names}")
+    table = ledger.read()
+    table.validate(full=True)
+    if table.num_rows != n or any(column.null_count for column in table.columns):
+        raise ValueError("values are missing")
+    return [Failure(**record) for record in table.to_pylist()]
 
 
 class Segment:

@@ -20,13 +20,26 @@ import google_crc32c
 import numpy as np
 
 from ssah_index.errors import CorruptError
-from ssah_index.store.files import Seal, map_file, write_file
+from ssah_index.store.fields import decode
+from ssah_index.store.files import GONE, Seal, map_file, open_file, write_file
 from ssah_index.store.place import RESTORE
 from ssah_index.types import Codes
 
 CHUNK_BYTES = 1 << 20
 SHARD = "codes/c/0/0"
 METADATA = "codes/zarr.json"
+MOST_STEP = 1 << 32
+_ABSENT = np.uint64(2**64 - 1)
+"""Offset and size of a chunk that is not there, since it is all zeros."""
+_EXPECTED = {
+    "type": "uint8",
+    "codec": "sharding_indexed",
+    "codecs": ["bytes"],
+    "of the index": ["bytes", "crc32c"],
+    "at": "end",
+    "chunks": True,
+}
+"""What metadata must say, beside the shape."""
 Prefetch: TypeAlias = Callable[[], None]
 
 
@@ -124,8 +137,8 @@ def read_codes(
     Returns
     -------
     codes : uint8 (n, nbytes)
-        Read-only. A copy through Zarr's own reader if another program rewrote the
-        shard with its chunks out of order.
+        Read-only. A copy if another program rewrote the shard with its chunks out of order, or
+        without those of zeros.
     prefetch : callable
         Asks the system to read them ahead, and returns at once. It goes by the map: the file
         may have been removed since.
@@ -133,42 +146,84 @@ def read_codes(
     Raises
     ------
     CorruptError
-        If the chunk index does not match its checksum or the shape.
+        If the metadata describe anything else, or the chunk index does not match its checksum
+        or the size of the file.
     """
     if not n:
         return np.empty((0, nbytes), np.uint8), _nothing
+    step = _read_step(folder, n, nbytes)
+    chunks, size = -(-n // step), step * nbytes
     path = folder / SHARD
     mapped = map_file(path, advice)
-    try:
-        metadata = json.loads((folder / METADATA).read_bytes())
-        step = metadata["codecs"][0]["configuration"]["chunk_shape"][0]
-        chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"][0] // step
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CorruptError(
-            f"{folder / METADATA} cannot be read ({error!r})", "Zarr metadata", RESTORE
-        ) from error
     tail = mapped[-(16 * chunks + 4) :]
-    if (
-        metadata["shape"] != [n, nbytes]
-        or len(tail) != 16 * chunks + 4
-        or google_crc32c.value(tail[:-4]) != struct.unpack("<I", tail[-4:])[0]
-    ):
-        raise CorruptError(
-            f"the chunk index of {path} does not match its checksum or shape",
-            f"{n} codes of {nbytes} bytes",
-            RESTORE,
-        )
+    end = len(mapped) - len(tail)
+    fitting = len(tail) == 16 * chunks + 4
+    if not fitting or google_crc32c.value(tail[:-4]) != struct.unpack("<I", tail[-4:])[0]:
+        raise _wrong_index(path, n, nbytes)
     index = np.frombuffer(tail[:-4], "<u8").reshape(chunks, 2)
-    size = step * nbytes
     if (index[:, 0] == np.arange(chunks) * size).all() and (index[:, 1] == size).all():
+        if end < chunks * size:
+            raise _wrong_index(path, n, nbytes)
         codes = np.frombuffer(mapped, np.uint8, count=n * nbytes).reshape(n, nbytes)
         if isinstance(mapped, bytes):
             return codes, _nothing
         return codes, partial(mapped.madvise, mmap.MADV_WILLNEED)
-    import zarr
+    there = index[:, 1] != _ABSENT
+    if (
+        (index[there, 1] != size).any()
+        or (index[there, 0] > max(end - size, 0)).any()
+        or end < size
+    ):
+        raise _wrong_index(path, n, nbytes)
+    copy = np.zeros((chunks, size), np.uint8)
+    for i in np.flatnonzero(there).tolist():
+        start = int(index[i, 0])
+        copy[i] = np.frombuffer(mapped, np.uint8, count=size, offset=start)
+    return copy.reshape(-1, nbytes)[:n], _nothing
 
-    array = zarr.open_array(folder / "codes", mode="r")
-    return np.ascontiguousarray(array[:], dtype=np.uint8), _nothing
+
+def _read_step(folder: Path, n: int, nbytes: int) -> int:
+    """Rows of a chunk, of an array that must be n codes in one shard of raw chunks."""
+    path = folder / METADATA
+    try:
+        with open_file(path) as file:
+            held = decode(file.read(), str(path), "Zarr metadata")
+    except FileNotFoundError:
+        raise CorruptError(f"{path} is missing", "Zarr metadata", GONE) from None
+    try:
+        (codec,) = held.body["codecs"]
+        sharding = codec["configuration"]
+        step, width = sharding["chunk_shape"]
+        rows, _ = held.body["chunk_grid"]["configuration"]["chunk_shape"]
+        said = {
+            "shape": held.body["shape"],
+            "type": held.body["data_type"],
+            "width": width,
+            "codec": codec["name"],
+            "codecs": [inner["name"] for inner in sharding["codecs"]],
+            "of the index": [inner["name"] for inner in sharding["index_codecs"]],
+            "at": sharding.get("index_location", "end"),
+            "chunks": type(step) is int and 0 < step <= MOST_STEP and rows == step * -(-n // step),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptError(
+            f"{path} cannot be read ({error!r})"[:400], "Zarr metadata", RESTORE
+        ) from error
+    expected = {**_EXPECTED, "shape": [n, nbytes], "width": nbytes}
+    if said != expected:
+        wrong = ", ".join(f"{key} {said[key]!r}" for key in expected if said[key] != expected[key])
+        raise CorruptError(
+            f"{path} says {wrong}"[:400], f"one shard of {n} codes of {nbytes} bytes", RESTORE
+        )
+    return int(step)
+
+
+def _wrong_index(path: Path, n: int, nbytes: int) -> CorruptError:
+    return CorruptError(
+        f"the chunk index of {path} does not match its checksum or shape",
+        f"{n} codes of {nbytes} bytes",
+        RESTORE,
+    )
 
 
 def _nothing() -> None:

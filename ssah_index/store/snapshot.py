@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,16 +12,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from ssah_index.codes import as_bitmap, complement
+from ssah_index.codes import as_bitmap, as_int64, check_modality, complement
 from ssah_index.errors import CorruptError, QueryError
-from ssah_index.store.columns import base_schema, decode_columns, ids_array
+from ssah_index.store.columns import base_schema, decode_columns
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
+from ssah_index.store.ids import ids_array
 from ssah_index.store.indexes import IndexFiles
-from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry
+from ssah_index.store.ledger import standing_failures
+from ssah_index.store.manifest import IndexEntry, Manifest, SegmentEntry, leave_aside
 from ssah_index.store.place import Place
 from ssah_index.store.rows import Ids
-from ssah_index.store.segment import Segment, SegmentFiles
+from ssah_index.store.segment import ORIGIN_FIELDS, Segment, SegmentFiles
 from ssah_index.types import Bitmap, Codes, Failure, Modality
 
 
@@ -42,6 +44,8 @@ class Snapshot:
         From an entry to its files, opened and checked.
     open_index : callable
         The same for an index.
+    pin : callable
+        From a generation's number to its snapshot, in whatever process this one is unpickled.
 
     Raises
     ------
@@ -58,23 +62,30 @@ class Snapshot:
         nbytes: int,
         open_files: Callable[[SegmentEntry], SegmentFiles],
         open_index: Callable[[IndexEntry], IndexFiles],
+        pin: Callable[[int], Snapshot],
     ) -> None:
         self.manifest = manifest
+        self._pin = pin
         self.segments: list[Segment] = []
         self.nbytes = nbytes
         self._ids = ids
         first_row = 0
         for entry in manifest.segments:
             gone = manifest.deletions.get(entry.folder)
-            deleted = BitMap() if gone is None else read_deletions(place, gone)
+            deleted = BitMap() if gone is None else read_deletions(place, gone, entry.rows)
             self.segments.append(Segment(open_files(entry), first_row, deleted))
             first_row += entry.rows
         self.indexes: list[IndexFiles] = []
         for index in manifest.indexes:
-            # Without it the search is slower and its answer the same; verify tells of it.
-            with contextlib.suppress(CorruptError):
+            try:
                 self.indexes.append(open_index(index))
+            except CorruptError as error:
+                leave_aside(str(error))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
+
+    def __reduce__(self) -> tuple[Callable[[int], Snapshot], tuple[int]]:
+        # Maps are of this process: another opens the files itself, of the same generation.
+        return self._pin, (self.generation,)
 
     def __len__(self) -> int:
         """Rows of all segments, deleted ones included: one more than the last position."""
@@ -103,10 +114,21 @@ class Snapshot:
         """All columns: the store's own, then the users'."""
         return pa.schema([*base_schema(self._ids), *decode_columns(self.manifest.columns)])
 
-    def find(
-        self, ids: Sequence[Any] | pa.Array, modality: Modality | None = None
-    ) -> NDArray[np.int64]:
-        """Rows that have one of the ids and are not deleted, ascending."""
+    def find(self, ids: Any, modality: Modality | None = None) -> NDArray[np.int64]:
+        """Rows that have one of the ids and are not deleted, ascending.
+
+        Parameters
+        ----------
+        ids : str or int, or a sequence of them
+            As `Store.delete` takes them.
+        modality : {"image", "text"}, optional
+            Of the rows; both when left out.
+
+        Raises
+        ------
+        QueryError
+            If an id is null or of another type than the store's: none is converted.
+        """
         wanted = Ids.of(ids_array(ids, self._ids))
         found = [
             segment.first_row + np.array(segment.find(wanted), np.int64)
@@ -114,17 +136,65 @@ class Snapshot:
         ]
         return np.concatenate([np.empty(0, np.int64), *found])
 
-    def has(self, ids: Sequence[Any] | pa.Array, modality: Modality) -> NDArray[np.bool_]:
-        """Bool (len(ids),), True where a row of the modality has the id and is not deleted."""
-        wanted = Ids.of(ids_array(ids, self._ids))
-        there = np.zeros(len(wanted.hashes), np.bool_)
-        for segment in self.select(modality):
-            positions, rows = wanted.meet(segment.rows.ids)
-            there[positions[segment.keep()[rows]]] = True
-        return there
+    def has(self, ids: Any, modality: Modality) -> NDArray[np.bool_]:
+        """Bool (len(ids),), True where a row of the modality has the id and is not deleted.
+
+        ``ids`` and errors as `find` has them.
+        """
+        return self.locate(ids, modality) >= 0
+
+    def locate(self, ids: Any, modality: Modality) -> NDArray[np.int64]:
+        """Int64 (len(ids),): the row of the modality that has the id, -1 where none has.
+
+        ``ids`` and errors as `find` has them.
+        """
+        return _locate(ids_array(ids, self._ids), self.select(modality))
+
+    def lost(self, name: str, ids: pa.ChunkedArray, modality: Modality) -> NDArray[np.bool_]:
+        """Of a batch that was appended under a name: True where no row has the id any more.
+
+        Parameters
+        ----------
+        name : str
+            As `Store.append` took it.
+        ids : Arrow column (n,)
+            Of all of the batch.
+        modality : {"image", "text"}
+
+        Returns
+        -------
+        bool (n,)
+
+        Notes
+        -----
+        Most rows are where they were written: other segments are searched for the rest alone,
+        and none if nothing was deleted from those that the batch went into.
+        """
+        parts = re.compile(f"{re.escape(name)}(-[0-9]{{6}})?")
+        own = [
+            segment
+            for segment in self.segments
+            if segment.entry.modality == modality
+            and any(parts.fullmatch(one) for one in segment.entry.names)
+        ]
+        untouched = not any(segment.deleted or segment.entry.stands_for for segment in own)
+        if untouched and sum(map(len, own)) == len(ids):
+            return np.zeros(len(ids), np.bool_)
+        wanted = ids_array(ids, self._ids)
+        gone = _locate(wanted, own) < 0
+        rest = wanted.filter(pa.array(gone))
+        gone[gone] = _locate(rest, self.select(modality)) < 0
+        return gone
 
     def select(self, modality: Modality | None) -> list[Segment]:
-        """Segments of a modality (None: of any) with rows left, in order of insertion."""
+        """Segments of a modality (None: of any) with rows left, in order of insertion.
+
+        Raises
+        ------
+        QueryError
+            If there is no such modality.
+        """
+        check_modality(modality, any_of_them=True)
         return [
             segment
             for segment in self.segments
@@ -135,22 +205,23 @@ class Snapshot:
         """Rows of a modality that are not deleted."""
         return sum(segment.live for segment in self.select(modality))
 
-    def take(self, rows: NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
+    def take(self, rows: Any, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows by position in the snapshot, in the order asked for.
 
         Parameters
         ----------
-        rows : int64 (m,)
-            Deleted ones can be taken, too.
+        rows : sequence of m integers
+            Of any integer type; deleted ones can be taken, too.
         columns : sequence of str, optional
             All when left out.
 
         Raises
         ------
         QueryError
-            If a row or a column is not there.
+            If a row or a column is not there, or rows are no whole numbers.
         """
         fields = self._fields(columns)
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         order = np.argsort(owners, kind="stable")
         parts = [pa.schema(fields).empty_table()]
@@ -161,14 +232,15 @@ class Snapshot:
         table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
         return table.take(pa.array(np.argsort(order, kind="stable")))
 
-    def codes(self, rows: NDArray[np.int64]) -> Codes:
+    def codes(self, rows: Any) -> Codes:
         """Codes by position in the snapshot, uint8 (m, nbytes), in the order asked for.
 
         Raises
         ------
         QueryError
-            If a row is not there.
+            If a row is not there, or rows are no whole numbers.
         """
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         found = np.empty((len(rows), self.nbytes), np.uint8)
         for number in np.unique(owners):
@@ -176,14 +248,33 @@ class Snapshot:
             found[own] = segment.files.look_up(rows[own] - segment.first_row)
         return found
 
-    def local_rows(self, rows: NDArray[np.int64]) -> dict[str, BitMap]:
+    def origins(self, rows: Any) -> NDArray[np.uint64]:
+        """What rows were made of, uint64 (m, ORIGIN_FIELDS), zeros where it is unknown.
+
+        Raises
+        ------
+        QueryError
+            If a row is not there, or rows are no whole numbers.
+        """
+        rows = as_int64(rows, "row")
+        owners = self._owners(rows)
+        origins = np.zeros((len(rows), ORIGIN_FIELDS), np.uint64)
+        for number in np.unique(owners):
+            segment, own = self.segments[number], owners == number
+            known = segment.files.origins
+            if known is not None:
+                origins[own] = known[rows[own] - segment.first_row]
+        return origins
+
+    def local_rows(self, rows: Any) -> dict[str, BitMap]:
         """Rows as positions in their segments, by the segment's folder.
 
         Raises
         ------
         QueryError
-            If a row is not there.
+            If a row is not there, or rows are no whole numbers.
         """
+        rows = as_int64(rows, "row")
         owners = self._owners(rows)
         found = {}
         for number in np.unique(owners):
@@ -202,6 +293,8 @@ class Snapshot:
         return np.searchsorted(self._borders, rows, side="right") - 1
 
     def _fields(self, columns: Sequence[str] | None) -> list[pa.Field]:
+        if isinstance(columns, str):
+            columns = [columns]
         missing = [name for name in columns or () if name not in self.schema.names]
         if missing:
             raise QueryError(
@@ -212,5 +305,18 @@ class Snapshot:
         return [self.schema.field(name) for name in columns or self.schema.names]
 
     def failures(self) -> list[Failure]:
-        """The whole ledger, in order of insertion."""
-        return [failure for segment in self.segments for failure in segment.files.failures()]
+        """Rows that failed, by the last record of each; taken back ones are left out."""
+        return standing_failures(
+            record for segment in self.segments for record in segment.files.failures()
+        )
+
+
+def _locate(ids: pa.Array, segments: Sequence[Segment]) -> NDArray[np.int64]:
+    """Int64 (len(ids),): the row of the snapshot that has the id and is not deleted, or -1."""
+    wanted = Ids.of(ids)
+    located = np.full(len(ids), -1, np.int64)
+    for segment in segments:
+        positions, rows = wanted.meet(segment.rows.ids)
+        live = segment.keep()[rows]
+        located[positions[live]] = segment.first_row + rows[live]
+    return located

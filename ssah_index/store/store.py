@@ -6,16 +6,16 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ssah_index.codes import check_bits
-from ssah_index.errors import ConflictError, EncoderError, QueryError, SpecError
-from ssah_index.plugins import load_encoder
+from ssah_index.errors import ConflictError, SpecError, StoreReplacedError
 from ssah_index.store.append import AppendReport, Committed, append, commit
 from ssah_index.store.delete import delete, delete_rows
 from ssah_index.store.duplicates import Policy
+from ssah_index.store.encoder import bring_encoder, open_encoder
 from ssah_index.store.format import ID_KINDS, Format, IdKind, read_format
 from ssah_index.store.found import found_store
 from ssah_index.store.indexes import INDEXES, IndexFiles
@@ -31,7 +31,8 @@ from ssah_index.store.place import Place
 from ssah_index.store.places import open_place
 from ssah_index.store.segment import SEGMENTS, SegmentFiles
 from ssah_index.store.snapshot import Snapshot
-from ssah_index.types import Encoder, Modality
+from ssah_index.store.tags import manifest_of, tag, untag
+from ssah_index.types import BitOrder, Encoder, Modality
 
 COMMIT_ATTEMPTS = 200
 
@@ -47,6 +48,10 @@ class Store:
         self.format = format
         self._files: dict[str, SegmentFiles] = {}
         self._indexes: dict[str, IndexFiles] = {}
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Store], tuple[str, str]]:
+        # Maps and locks are of this process: another opens the store itself.
+        return _reopen, (str(self.place), self.format.uid)
 
     @property
     def path(self) -> Path:
@@ -104,15 +109,13 @@ class Store:
             If format.json cannot be read.
         """
         place = open_place(path)
+        place.adopt()  # before it is read: what comes in between is noticed
         return cls(place, read_format(place))
 
     @property
     def encoder_folder(self) -> Path | None:
         """Where the encoder lies, if the store carries one."""
-        if not self.format.files:
-            return None
-        self.place.bring(self.format.files)
-        return self.path / "encoder"
+        return bring_encoder(self.place, self.format)
 
     def load_encoder(self) -> Encoder:
         """Open the encoder inside the store.
@@ -122,24 +125,19 @@ class Store:
         EncoderError
             If there is none, or it is not the one that made the store's codes.
         """
-        folder = self.encoder_folder
-        if folder is None:
-            raise EncoderError(
-                f"{self.place} carries no encoder",
-                "one, to encode texts and images",
-                "Search it by codes, or build it again with an encoder.",
-            )
-        encoder = load_encoder(folder)
-        if encoder.fingerprint != self.format.encoder:
-            raise EncoderError(
-                f"the encoder in {folder} has fingerprint {encoder.fingerprint}",
-                f"{self.format.encoder}, which made the codes",
-                "Restore the encoder folder from a copy.",
-            )
-        return encoder
+        return open_encoder(self.place, self.format)
 
     def newest(self) -> Manifest:
-        """The newest generation's manifest."""
+        """The newest generation's manifest.
+
+        Raises
+        ------
+        StoreMissingError, StoreReplacedError
+            If the store was removed since it was opened, and perhaps another made in its place.
+        CorruptError, FormatError
+            If it cannot be read, or holds what this release would answer wrongly from.
+        """
+        self.place.confirm()
         return read_manifest(self.place, next(generations(self.place), 0))
 
     def snapshot(self, generation: int | str | None = None) -> Snapshot:
@@ -156,15 +154,7 @@ class Store:
         newest = self.newest()
         if generation is None:
             return self.pinned(newest)
-        if isinstance(generation, str):
-            if generation not in newest.tags:
-                raise QueryError(
-                    f"{self.place} has no tag {generation!r}",
-                    f"one of {', '.join(sorted(newest.tags)) or 'none: nothing is tagged'}",
-                    "List generations with: ssah-index history STORE",
-                )
-            generation = newest.tags[generation]
-        return self.pinned(self._generation(generation))
+        return self.pinned(manifest_of(self.place, generation, newest))
 
     def pinned(self, manifest: Manifest) -> Snapshot:
         """The snapshot of a manifest; files of segments seen before stay open and mapped."""
@@ -175,28 +165,20 @@ class Store:
             self.format.bits // 8,
             self.open_files,
             self._open_index,
+            self.snapshot,
         )
         self._indexes = {files.entry.folder: files for files in snapshot.indexes}
         self._files = {segment.entry.folder: segment.files for segment in snapshot.segments}
         return snapshot
 
-    def open_files(self, entry: SegmentEntry) -> SegmentFiles:
-        files = self._files.get(entry.folder)
-        return files or SegmentFiles(self.place, entry, self.format.bits // 8)
+    def open_files(self, entry: SegmentEntry, *, whole: bool = True) -> SegmentFiles:
+        """The files of a segment, seen before or opened anew; see `SegmentFiles`."""
+        files = self._files.get(entry.folder) if whole else None
+        nbytes, ids = self.format.bits // 8, self.format.ids
+        return files or SegmentFiles(self.place, entry, nbytes, ids, whole=whole)
 
     def _open_index(self, entry: IndexEntry) -> IndexFiles:
         return self._indexes.get(entry.folder) or IndexFiles(self.place, entry)
-
-    def _generation(self, number: int) -> Manifest:
-        known = list(generations(self.place))
-        if number != 0 and number not in known:
-            raise QueryError(
-                f"{self.place} has no generation {number!r}",
-                f"0, or one of {len(known)} from {min(known, default=0)} to "
-                f"{max(known, default=0)}",
-                "List them with: ssah-index history STORE",
-            )
-        return read_manifest(self.place, number)
 
     def tag(self, name: str, generation: int | None = None) -> Manifest:
         """Keep a generation, the newest when left out, under a name; `collect` leaves it.
@@ -205,26 +187,24 @@ class Store:
         ------
         QueryError
             If there is no such generation.
+        SpecError
+            If the name is no text, is empty, or could be taken for a generation's number.
         """
-
-        def tag(current: Manifest) -> Manifest:
-            number = current.generation if generation is None else generation
-            self._generation(number)
-            return current.following("tag", tags={**current.tags, name: number})
-
-        return self.change(tag)
+        return tag(self, name, generation)
 
     def untag(self, name: str) -> Manifest:
-        """Forget a tag; one that is not there changes nothing."""
+        """Forget a tag; one that is not there changes nothing.
 
-        def untag(current: Manifest) -> Manifest:
-            left = {tag: number for tag, number in current.tags.items() if tag != name}
-            return current if left == current.tags else current.following("tag", tags=left)
-
-        return self.change(untag)
+        Raises
+        ------
+        SpecError
+            If the name is no text.
+        """
+        return untag(self, name)
 
     def history(self) -> Iterator[Manifest]:
         """Published generations, newest first."""
+        self.place.confirm()
         return (read_manifest(self.place, number) for number in generations(self.place))
 
     def append(
@@ -235,6 +215,7 @@ class Store:
         *,
         on_duplicate: Policy = "error",
         name: str | None = None,
+        bitorder: BitOrder = "little",
     ) -> AppendReport:
         """Append codes and their rows, in one commit, durably.
 
@@ -242,9 +223,11 @@ class Store:
         ----------
         codes : uint8 (n, nbytes), bool (n, bits), Arrow FixedSizeBinary, or DLPack uint8
         rows : Arrow table, data frame, or mapping of column name to values
-            n rows. Column ``id`` has the keys, strings or int64 as the store has them;
-            ``source``, ``text`` and ``labels`` are optional; any others, of any Arrow type,
-            are the users' own. A column that is new to the store is null in older rows.
+            n rows. Column ``id`` has the keys, strings or int64 as the store has them: none is
+            converted. ``source``, ``text`` and ``labels`` are optional; any others, of any
+            Arrow type, are the users' own. A column that is new to the store is null in older
+            rows; one that is there becomes the type that holds the old values and the new
+            ones exactly, if there is one.
         modality : {"image", "text"}
             What the codes were made from.
         on_duplicate : {"error", "skip", "replace"}
@@ -254,7 +237,12 @@ class Store:
             last.
         name : str, optional
             Names the batch: one whose name is there is not appended again, so that a job
-            that was cut off may simply run once more.
+            that was cut off may simply run once more. Rows of it that were deleted since stay
+            deleted; the report counts them. To bring them back, append them under another
+            name, or under none.
+        bitorder : {"little", "big"}
+            Of the codes: "big" for what np.packbits packs unless told otherwise. The store
+            has them in little order; bools have no order.
 
         Returns
         -------
@@ -265,10 +253,13 @@ class Store:
         CodeError
             If the codes are of another width, or no codes.
         RowsError
-            If the rows do not fit the codes or the store's columns.
+            If the rows do not fit the codes or the store's columns, or an id is of another
+            type than the store's.
+        SpecError
+            If there is no such modality or policy, or the name cannot be one.
         DuplicateIdError
             If ids are not new, and on_duplicate is "error".
-        ConflictError, WriteFailedError
+        ConflictError, StoreReplacedError, WriteFailedError
             As `commit` does. The store is as it was after any of these errors.
 
         Examples
@@ -277,7 +268,9 @@ class Store:
         >>> store = ssah_index.Store.create("photos.ssah", bits=64)  # doctest: +SKIP
         >>> store.append(codes, {"id": names, "year": years})  # doctest: +SKIP
         """
-        return append(self, codes, rows, modality, on_duplicate=on_duplicate, name=name)
+        return append(
+            self, codes, rows, modality, on_duplicate=on_duplicate, name=name, bitorder=bitorder
+        )
 
     def discard(self, entry: SegmentEntry | IndexEntry) -> None:
         """Remove a staged segment or index that no manifest names; a published one stays."""
@@ -286,7 +279,13 @@ class Store:
             above = SEGMENTS if isinstance(entry, SegmentEntry) else INDEXES
             self.place.remove_folder(f"{above}/{entry.folder}")
 
-    def commit(self, entries: Sequence[SegmentEntry], on_duplicate: Policy = "error") -> Committed:
+    def commit(
+        self,
+        entries: Sequence[SegmentEntry],
+        on_duplicate: Policy = "error",
+        *,
+        first: bool = False,
+    ) -> Committed:
         """Append staged segments in one step, durably.
 
         Other writers may commit at the same time: this one rebases on what they published.
@@ -299,17 +298,23 @@ class Store:
             As `stage_segment` made them.
         on_duplicate : {"error", "skip", "replace"}
             As `append` takes it.
+        first : bool
+            Commit into a store that is still empty, or not at all.
 
         Raises
         ------
         DuplicateIdError, RowsError
             As `append` does.
+        StoreExistsError
+            If another commit was first.
         ConflictError
             If other writers won every attempt.
+        StoreReplacedError
+            If another store lies where this one lay when it was opened.
         WriteFailedError
             If the disk is full or cannot be written.
         """
-        return commit(self, entries, on_duplicate)
+        return commit(self, entries, on_duplicate, first)
 
     def change(self, make: Callable[[Manifest], Manifest]) -> Manifest:
         """Publish what ``make`` makes of the newest generation, in one step, durably.
@@ -322,7 +327,7 @@ class Store:
 
         Raises
         ------
-        ConflictError, WriteFailedError
+        ConflictError, StoreReplacedError, WriteFailedError
             As `commit` does.
         """
         for attempt in range(COMMIT_ATTEMPTS):
@@ -337,13 +342,15 @@ class Store:
             "Run the same command again when fewer writers are busy.",
         )
 
-    def delete(self, ids: Iterable[Any], modality: Modality | None = None) -> int:
+    def delete(self, ids: Any, modality: Modality | None = None) -> int:
         """Delete rows by id, in one step, durably; snapshots pinned before still have them.
 
         Parameters
         ----------
-        ids : iterable
-            The users' keys. Those that are not there, or deleted already, change nothing.
+        ids : str or int, or a sequence of them
+            The users' keys: a list or other iterable, an array, or a column of Arrow or of a
+            data frame. A bare str or int is one id. Those that are not there, or deleted
+            already, change nothing.
         modality : {"image", "text"}, optional
             Of the rows to delete; both when left out.
 
@@ -355,8 +362,9 @@ class Store:
         Raises
         ------
         QueryError
-            If an id is null or of another type.
-        ConflictError, WriteFailedError
+            If an id is null or of another type than the store's: none is converted; or there
+            is no such modality.
+        ConflictError, StoreReplacedError, WriteFailedError
             As `commit` does.
         """
         return delete(self, ids, modality)
@@ -366,7 +374,7 @@ class Store:
 
         Parameters
         ----------
-        rows : int64 (m,)
+        rows : sequence of m integers
             As a search of the snapshot gave them.
         snapshot : Snapshot
             Row numbers mean nothing without the generation they were taken from.
@@ -374,8 +382,18 @@ class Store:
         Raises
         ------
         QueryError
-            If a row is not the snapshot's.
+            If a row is not the snapshot's, or rows are no whole numbers.
         ConflictError
             If rows were compacted since, and have other positions now; or as `commit` does.
         """
         return delete_rows(self, rows, snapshot)
+
+
+def _reopen(path: str, uid: str) -> Store:
+    """A store that was pickled; not one that has taken its place."""
+    store = Store.open(path)
+    if store.format.uid != uid:
+        raise StoreReplacedError(
+            f"{path} is store {store.format.uid}", f"{uid}, as pickled", "Open it, and pickle that."
+        )
+    return store

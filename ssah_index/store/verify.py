@@ -9,17 +9,20 @@ import google_crc32c
 import xxhash
 
 from ssah_index.errors import CorruptError, SsahError
-from ssah_index.store.deletions import DeletionEntry
+from ssah_index.store.deletions import DeletionEntry, read_deletions
+from ssah_index.store.faults import find_faults
 from ssah_index.store.files import Seal
-from ssah_index.store.indexes import ABOUT, INDEXES, IndexFiles
+from ssah_index.store.indexes import INDEXES, IndexFiles
 from ssah_index.store.manifest import (
+    ABOUT,
+    SUMMARY,
     IndexEntry,
     SegmentEntry,
     generations,
     manifest_name,
     read_manifest,
 )
-from ssah_index.store.segment import SEGMENTS, SUMMARY, Summary, read_summary
+from ssah_index.store.segment import SEGMENTS, Summary, read_summary
 from ssah_index.store.shard import SHARD, chunk_rows
 from ssah_index.store.store import Store
 from ssah_index.types import Progress, no_progress
@@ -57,7 +60,10 @@ def verify(store: Store, progress: Progress = no_progress) -> list[Damage]:
     ------
     CorruptError
         If there is no folder of manifests to begin with.
+    StoreMissingError, StoreReplacedError
+        If the store was removed since it was opened.
     """
+    store.place.confirm()
     return list(_Verification(store, progress).damages())
 
 
@@ -74,7 +80,7 @@ class _Verification:
     def damages(self) -> Iterator[Damage]:
         """All damages, in the order manifests, encoder, segments, deletions, indexes."""
         segments: dict[str, SegmentEntry] = {}
-        deletions: dict[str, DeletionEntry] = {}
+        deletions: dict[str, tuple[str, DeletionEntry]] = {}
         indexes: Sequence[IndexEntry] | None = None
         for generation in generations(self._place):
             try:
@@ -83,20 +89,20 @@ class _Verification:
                 yield Damage(file=manifest_name(generation), fault=error.fault)
                 continue
             segments |= {entry.folder: entry for entry in manifest.segments}
-            deletions |= {entry.file: entry for entry in manifest.deletions.values()}
+            deletions |= {gone.file: (folder, gone) for folder, gone in manifest.deletions.items()}
             if indexes is None:  # older generations are searched without theirs as well
                 indexes = manifest.indexes
         sizes = [entry.sizes for entry in segments.values()]
         sizes += [entry.sizes for entry in indexes or ()]
         self._total = sum(sum(own.values()) for own in sizes)
         self._total += sum(seal.size for seal in self._store.format.files.values())
-        self._total += sum(gone.size for gone in deletions.values())
+        self._total += sum(gone.size for _, gone in deletions.values())
         for name, seal in self._store.format.files.items():
             yield from self._file(name, seal)
         for entry in segments.values():
             yield from self._segment(entry)
-        for gone in deletions.values():
-            yield from self._file(gone.path, gone.seal)
+        for folder, gone in deletions.values():
+            yield from self._deletions(segments[folder], gone)
         for index in indexes or ():
             yield from self._index(index)
 
@@ -114,6 +120,8 @@ class _Verification:
                 size += len(part)
                 self._read += len(part)
                 self._progress(self._read, max(self._total, self._read), "bytes")
+        except SsahError as error:
+            return error.fault
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         if size != seal.size:
@@ -123,17 +131,22 @@ class _Verification:
 
     def _index(self, entry: IndexEntry) -> Iterator[Damage]:
         about = f"{INDEXES}/{entry.folder}/{ABOUT}"
-        fault = self._fault(about, Seal(entry.sizes[ABOUT], entry.xxh3))
-        if fault is not None:
-            yield Damage(file=about, fault=fault)
-            return
         try:
-            seals = IndexFiles(self._place, replace(entry, sizes={})).seals
-        except CorruptError as error:
+            seals = IndexFiles(self._place, entry, whole=False).about.seals
+        except SsahError as error:
             yield Damage(file=about, fault=error.fault)
             return
         for name, seal in seals.items():
             yield from self._file(name, seal)
+
+    def _deletions(self, entry: SegmentEntry, gone: DeletionEntry) -> Iterator[Damage]:
+        damages = list(self._file(gone.path, gone.seal))
+        yield from damages
+        if not damages:
+            try:
+                read_deletions(self._place, gone, entry.rows)
+            except SsahError as error:
+                yield Damage(file=gone.path, fault=error.fault)
 
     def _segment(self, entry: SegmentEntry) -> Iterator[Damage]:
         folder = f"{SEGMENTS}/{entry.folder}"
@@ -149,11 +162,22 @@ class _Verification:
                 except CorruptError as error:
                     yield Damage(file=f"{folder}/{name}", fault=error.fault, segment=entry.name)
             return
-        facts = read_summary(self._place, entry)
+        try:
+            facts = read_summary(self._place, entry)
+        except SsahError as error:
+            yield Damage(file=summary, fault=error.fault, segment=entry.name)
+            return
+        whole = True
         for name, seal in facts.seals.items():
             for damage in self._file(name, seal, entry.name):
+                whole = False
                 ranges = self._ranges(name, entry, facts) if name.endswith(SHARD) else []
                 yield from [replace(damage, rows=rows) for rows in ranges] or [damage]
+        # As it was written; but by this program? What is elsewhere is checked once it is brought.
+        if whole and self._place.local:
+            files = self._store.open_files(entry, whole=False)
+            for name, fault in find_faults(files):
+                yield Damage(file=f"{folder}/{name}", fault=fault, segment=entry.name)
 
     def _ranges(self, name: str, entry: SegmentEntry, facts: Summary) -> list[tuple[int, int]]:
         """Rows of the chunks of codes that are altered; none if only the index behind them is."""
@@ -163,6 +187,8 @@ class _Verification:
             content = b"".join(self._place.parts(name))  # a segment's codes: 128 MiB at most
         except OSError:
             content = b""
+        if len(facts.chunk_crc32c) != -(-entry.rows // step):
+            return [(0, entry.rows)]
         found: list[tuple[int, int]] = []
         for number, checksum in enumerate(facts.chunk_crc32c):
             first, last = number * step, min((number + 1) * step, entry.rows)

@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
+from ssah_index.cli.main import main
 from ssah_index.plugins import encoder_kind
 from ssah_index.types import no_progress
-from tests.conftest import run_cli
+from tests.commands import run_cli
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,18 @@ def store(folder, encoder):
     assert "240 rows written" in told.stderr
     assert "2 rows failed" in told.stderr
     return path
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command in this process, which has torch loaded, and check its exit code."""
+
+    def run(*words, expect=0):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        told = capsys.readouterr()
+        assert ended.value.code == expect, told.err
+        return told
+
+    return run

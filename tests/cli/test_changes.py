@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ssah_index.store import Store
-from tests.conftest import random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import random_codes
 
 
 @pytest.fixture

@@ -1,37 +1,24 @@
 """eval on the small trained store: held-out pairs of the same world ask."""
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ssah_index.cli.main import main
 from ssah_index.demo import score
 from ssah_index.ingest import build, open_reader
 from ssah_index.plugins import load_encoder
 from ssah_index.store import Store, items_table, stage_segment
 from ssah_index.types import no_progress
 from tests import naive
-from tests.conftest import append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import append, random_codes
 
 KEPT = slice(150, 180)
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command in this process, which has torch loaded, and check its exit code."""
-
-    def run(*words, expect=0):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = capsys.readouterr()
-        assert ended.value.code == expect, told.err
-        return told
-
-    return run
 
 
 def write_pairs(folder, items):
@@ -87,6 +74,24 @@ def test_the_whole_way(world, queries, store, encoder, tmp_path):
     assert sorted(path.name for path in plots.iterdir()) == [
         "precision-at-n.png", "precision-recall.png",
     ]  # fmt: skip
+
+
+def test_the_file_is_written_whoever_reads_the_tables(queries, store, call, tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    report = tmp_path / "report.json"
+    with os.fdopen(writer, "w") as unread:
+        for stream, code in ((unread, 0), (None, 5)):
+            with monkeypatch.context() as patched:
+                patched.setattr(sys, "stdout", stream)
+                told = call("eval", queries, store, "--json", report, expect=code)
+            assert json.loads(report.read_text())["failed"] == []
+            report.unlink()
+    for ranking in ("120 images for each of 30 texts", "120 texts for each of 30 texts"):
+        assert f"ranking {ranking}\n" in told.err
+    assert "text->image: 240 of 240\n" in told.err
+    told = call("eval", queries, store, "--json", tmp_path, expect=2)
+    assert "is a directory" in told.err
 
 
 def test_json_on_stdout_is_all_there_is(queries, store, call):

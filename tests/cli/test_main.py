@@ -6,9 +6,21 @@ import time
 
 import pytest
 
-from ssah_index.cli.main import COMMANDS, exit_code, load_command
-from ssah_index.errors import EncoderError, QueryError, StoreMissingError, WriteFailedError
-from tests.conftest import run_cli
+from ssah_index.cli.faults import EXIT_CODES
+from ssah_index.cli.main import COMMANDS, group, load_command, main
+from tests.commands import run_cli
+
+
+@pytest.fixture
+def help_of(capsys):
+    """What --help prints, in this process."""
+
+    def read(*words):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        return capsys.readouterr().out
+
+    return read
 
 
 def test_help_names_every_command_and_exit_code():
@@ -16,14 +28,27 @@ def test_help_names_every_command_and_exit_code():
     for name, short in COMMANDS.items():
         assert name in text
         assert short in text
-    for code in ("0", "1", "2", "3", "4", "5", "130"):
+    for code, meaning in EXIT_CODES.items():
         assert f"\n    {code} " in text
+        for line in meaning.split("\n"):
+            assert f" {line}\n" in f"{text}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_short_helps_do_not_drift_from_the_modules(name):
+def test_short_helps_do_not_drift_from_the_modules(name, help_of):
     assert load_command(name).name == name
-    assert f"Usage: ssah-index {name}" in run_cli(name, "--help").stdout
+    assert f"Usage: ssah-index {name}" in help_of(name)
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS)])
+def test_helps_keep_the_lines_of_examples(words, help_of):
+    text = help_of(*words)
+    assert "\\b" not in text
+    assert "\b" not in text
+    own = group if not words else load_command(words[0])
+    examples = [line.strip() for line in own.help.splitlines() if " ssah-index " in f" {line}"]
+    shown = [line.strip() for line in text.splitlines()]
+    assert [line for line in examples if line not in shown] == []
 
 
 def loaded_by(statement):
@@ -46,14 +71,6 @@ def test_help_loads_nothing_heavy():
 def test_unknown_commands_and_options_are_usage_errors():
     assert "No such command" in run_cli("serch", expect=2).stderr
     assert "No such option" in run_cli("info", "x", "--nope", expect=2).stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [(QueryError, 2), (StoreMissingError, 4), (EncoderError, 4), (WriteFailedError, 5)],
-)
-def test_errors_tell_scripts_their_kind(error, code):
-    assert exit_code(error("a", "b", "c")) == code
 
 
 def test_an_interrupt_ends_with_130(tmp_path):

@@ -18,6 +18,7 @@ print(encoder.fingerprint, len(failures), codes.tobytes().hex())
 """
 
 
+@pytest.mark.slow
 def test_another_process_encodes_the_same_bytes(world, tmp_path):
     encoder = train(world[:64], replace(SPEC, passes=2), report=quiet, progress=no_progress)
     encoder.save(tmp_path)

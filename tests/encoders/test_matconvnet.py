@@ -6,7 +6,7 @@ import torch
 from scipy.io import savemat
 
 from encoders.matconvnet import CNN_F, NETWORKS, network, read_mat_net
-from encoders.trunks import open_trunk, restore_trunk
+from encoders.trunks import open_trunk, outline_trunk
 from ssah_index.errors import SourceError
 from tests.encoders.mat_nets import SIDE, save_mat_net, small_cnn_f
 
@@ -100,7 +100,8 @@ def test_a_trunk_of_a_file_equals_the_layers_one_by_one(tmp_path):
     features = trunk.double()(torch.from_numpy(pixels))
     torch.testing.assert_close(features, maps.flatten(1))
     assert trunk.width == filters["fc7"].shape[3]
-    again = restore_trunk("cnn-f:gone.mat", trunk.float().state_dict())
+    shapes = {name: part.shape for name, part in trunk.state_dict().items()}
+    again = outline_trunk("cnn-f:gone.mat", shapes)
     assert (again.size, again.width) == (SIDE, trunk.width)
 
 

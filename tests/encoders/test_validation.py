@@ -136,8 +136,8 @@ def test_pairs_are_set_aside_by_the_seed():
     again, other = set_aside(pairs, spec), set_aside(pairs, replace(spec, seed=4))
     assert torch.equal(again[1].images, held_out.images)
     assert not torch.equal(other[1].images, held_out.images)
-    with pytest.raises(SourceError, match=r"share of 0.9 takes 180 of 200 pairs"):
-        set_aside(pairs, replace(SPEC, validation_share=0.9))
+    with pytest.raises(SourceError, match=r"share of 0.996 takes 199 of 200 pairs"):
+        set_aside(pairs, replace(SPEC, validation_share=0.996))
     with pytest.raises(SourceError, match=r"share of 0.001 takes 0 of 200 pairs"):
         set_aside(pairs, replace(SPEC, validation_share=0.001))
 

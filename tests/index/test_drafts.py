@@ -117,6 +117,7 @@ build_index(Store.open(sys.argv[1]), "image", kind="mih")
 """
 
 
+@pytest.mark.slow
 def test_a_build_killed_by_the_system_is_taken_up(store, small_parts):
     command = [sys.executable, "-c", BUILD, str(store.path), str(PART)]
     for lines in (1, 3, 2):

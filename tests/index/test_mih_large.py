@@ -19,6 +19,7 @@ from tests.index.test_mih import (
     uniform,
 )
 
+pytestmark = pytest.mark.slow
 N = 150_000
 SPECS = [(1, None), (10, None), (1000, None), (20_000, None), (None, 2), (None, 9), (None, 18)]
 

@@ -20,12 +20,14 @@ from ssah_index.index.mih import MihIndex
 from ssah_index.index.stored import Stored, open_index
 from ssah_index.stop import Stop
 from ssah_index.store import Store, collect, compact, indexes, repair, verify
-from tests.conftest import append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import append, random_codes
 from tests.index.suite import IndexSuite
 
 BUDGET = 1 << 30
 
 
+@pytest.mark.slow
 class TestStored(IndexSuite):
     @pytest.fixture
     def build(self):

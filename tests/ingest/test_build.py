@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -9,9 +10,15 @@ import time
 import numpy as np
 import pytest
 
-from ssah_index.errors import EncoderError, SourceError, SpecError, StoreExistsError
+from ssah_index.errors import (
+    EncoderError,
+    SourceError,
+    SpecError,
+    StoreExistsError,
+    WriteFailedError,
+)
 from ssah_index.ingest import BuildSpec, build, open_reader
-from ssah_index.store import Store
+from ssah_index.store import Store, stage
 from tests.conftest import HashEncoder
 
 SPEC = BuildSpec(share_rows=10, batch_rows=4)
@@ -78,7 +85,7 @@ from tests.conftest import HashEncoder
 
 class Slow(HashEncoder):
     def encode(self, modality, batch):
-        time.sleep(0.02)
+        time.sleep(60 if "text 34" in batch else 0.02)  # the end is never reached
         return super().encode(modality, batch)
 
 build(open_reader(sys.argv[1]), sys.argv[2], Slow(), spec=BuildSpec(share_rows=10, batch_rows=4))
@@ -111,8 +118,12 @@ def test_another_source_or_encoder_is_refused(source, tmp_path):
         EncoderError, match="begun with encoder hash-64-, this one is hash-64-other"
     ):
         build(open_reader(source), path, HashEncoder(salt="other"), spec=SPEC)
-    (source / "99.png").write_bytes(b"new")
-    with pytest.raises(StoreExistsError, match="another input"):
+    (tmp_path / "other.jsonl").write_text('{"text": "one"}')
+    with pytest.raises(StoreExistsError, match="68 that are not in this one, the first the image"):
+        build(open_reader(tmp_path / "other.jsonl"), path, HashEncoder(), spec=SPEC)
+    (source / "3.png").unlink()
+    (source / "table.jsonl").write_text('{"path": "0.png", "text": "text 0"}')
+    with pytest.raises(StoreExistsError, match="66 that are not in this one, the first the image"):
         build(open_reader(source), path, HashEncoder(), spec=SPEC)
     assert len(Store.open(path).snapshot()) == 68
 
@@ -143,15 +154,30 @@ def test_progress_is_told(source, tmp_path):
 def test_faulty_specs_name_all_their_faults():
     with pytest.raises(SpecError, match="share_rows is 0; batch_rows is -1"):
         BuildSpec(share_rows=0, batch_rows=-1)
+    with pytest.raises(SpecError, match="share_s is nan"):
+        BuildSpec(share_s=float("nan"))
 
 
 def test_a_failed_share_leaves_nothing_staged(source, tmp_path):
     class Failing(HashEncoder):
         def encode(self, modality, batch):
             if modality == "text":
-                raise RuntimeError("out of memory")
+                raise EncoderError("a weight is missing", "all of them", "Get it.")
             return super().encode(modality, batch)
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(EncoderError, match="a weight is missing"):
         build(open_reader(source), tmp_path / "s.ssah", Failing(), spec=SPEC)
+    assert not (tmp_path / "s.ssah").exists()
+
+
+def test_a_full_disk_leaves_nothing_staged(source, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stage, "write_rows", full)
+    with pytest.raises(WriteFailedError, match="the disk is full"):
+        build(open_reader(source), tmp_path / "s.ssah", HashEncoder(), spec=SPEC)
     assert list((tmp_path / "s.ssah/segments").iterdir()) == []
+    monkeypatch.undo()
+    report = build(open_reader(source), tmp_path / "s.ssah", HashEncoder(), spec=SPEC)
+    assert (report.written, report.failed) == (68, 5)

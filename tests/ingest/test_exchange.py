@@ -13,7 +13,8 @@ import pytest
 from ssah_index.errors import CodeError, DuplicateIdError, SourceError
 from ssah_index.ingest import export, exports, import_codes, imports
 from ssah_index.store import Store
-from tests.conftest import random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import random_codes
 
 CODES = random_codes(1, 50, 64)
 

@@ -121,6 +121,7 @@ def test_many_threads_get_the_answers_of_one_while_python_goes_on():
     assert count > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
     "ask", ["k=10", "radius=20", "k=1000, where_rows=where", "k=10, where_rows=few"]

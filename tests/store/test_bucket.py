@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import obstore
@@ -17,11 +18,13 @@ from ssah_index.errors import (
     StoreError,
     StoreExistsError,
     StoreMissingError,
+    StoreReplacedError,
     WriteFailedError,
 )
 from ssah_index.store import Store, collect, compact, verify
 from ssah_index.store.bucket import cache_folder
-from tests.conftest import HashEncoder, append, random_codes, run_cli, staged
+from tests.commands import run_cli
+from tests.conftest import HashEncoder, append, random_codes, staged
 from tests.store.test_kills import visible
 
 
@@ -113,6 +116,7 @@ def write_alone(url, worker):
         append(store, f"w{worker}-{number}", random_codes(worker, 2, 64))
 
 
+@pytest.mark.slow
 def test_no_commit_of_concurrent_writers_is_lost(url):
     store = Store.create(url, bits=64)
     context = multiprocessing.get_context("spawn")
@@ -233,7 +237,7 @@ def test_commands_take_urls(store):
     run_cli("delete", url, "s0-1")
     run_cli("verify", url)
     assert Store.open(url).snapshot().live == 149
-    assert cache_folder(url) == store.path
+    assert cache_folder(url) == store.path.parent
     assert os.environ["SSAH_CACHE"] in str(store.path)
 
 
@@ -242,3 +246,74 @@ def test_a_vanished_object_is_a_fault_of_the_store(store):
     store.place.remove_folder(f"segments/{manifest.segments[0].folder}")
     with pytest.raises(CorruptError, match="is missing"):
         ssah_index.open(str(store.place)).search(np.zeros(8, np.uint8))
+
+
+NAMES = [
+    "a b#c?.ssah", "a b", "a", "a%20b", "a+b", "a%2Fb", "50%", "ü.ssah", "u\u0308.ssah", "a&b=c",
+    "~x*(1)'!", "[{^|}]", "back\\slash", "x;y,z:1@2$", '"<quoted>"', "日本/写真",
+]  # fmt: skip
+
+
+def test_every_character_of_a_url_means_itself(url):
+    base = url.removesuffix("photos.ssah")
+    for number, name in enumerate(NAMES):
+        append(Store.create(f"{base}{name}", bits=64), f"s{number}", random_codes(1, 2, 64))
+    for number, name in enumerate(NAMES):
+        opened = Store.open(f"{base}{name}")
+        assert opened.snapshot().find([f"s{number}-1"]).tolist() == [1], name
+        assert len(opened.snapshot()) == 2
+    assert len({Store.open(f"{base}{name}").path for name in NAMES}) == len(NAMES)
+    assert Store.open(f"{base}a/").snapshot().find(["s2-1"]).tolist() == [1]
+    bucket = url.removeprefix("s3://")
+    assert Store.create(f"S3://{bucket}", bits=64).format == Store.open(url).format
+    with pytest.raises(StoreError, match="without its second slash"):
+        Store.open(Path(url))
+
+
+def test_a_stale_handle_and_its_mirror_are_not_the_new_stores(url):
+    """Removed and made anew under one URL: with another encoder, of fewer files."""
+
+    class Wordy(HashEncoder):
+        def save(self, folder):
+            super().save(folder)
+            (folder / "words.txt").write_text("old")
+
+    encoders = Wordy(salt="old"), HashEncoder(salt="new")
+    stores = []
+    for encoder in encoders:
+        for listed in obstore.list(stores[-1].place._remote) if stores else ():
+            obstore.delete(stores[-1].place._remote, [meta["path"] for meta in listed])
+        stores.append(
+            Store.create(url, bits=64, fingerprint=encoder.fingerprint, save_encoder=encoder.save)
+        )
+        append(stores[-1], "s", random_codes(len(stores), 5, 64))
+        assert Store.open(url).encoder_folder is not None
+        assert len(Store.open(url).snapshot().segments[0].codes) == 5
+    old, new = stores
+    assert old.path != new.path
+    assert [path.name for path in Store.open(url).encoder_folder.iterdir()] == ["encoder.json"]
+    before = new.newest()
+    for act in (
+        old.newest,
+        lambda: old.delete(["s-1"]),
+        lambda: old.append(random_codes(1, 1, 64), {"id": ["x"]}),
+        lambda: old.discard(before.segments[0]),
+        lambda: old.place.remove_folder("segments"),
+        lambda: old.encoder_folder,
+        lambda: verify(old),
+    ):
+        with pytest.raises(StoreReplacedError):
+            act()
+    assert new.newest() == before
+    assert verify(new) == []
+
+
+def test_a_relative_cache_stays_where_it_was(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSAH_CACHE", "cache")
+    monkeypatch.chdir(tmp_path)
+    store = append_to(Store.create(url, bits=64))
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert store.snapshot().take([0]).num_rows == 1
+    store.append(random_codes(1, 1, 64), {"id": ["x"]})
+    assert os.listdir() == []

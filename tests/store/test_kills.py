@@ -13,6 +13,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from ssah_index.store import Store, verify
 
@@ -88,6 +89,7 @@ def applied(model, act):
     return model
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_halves_a_commit(tmp_path, record_property):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     chance, model, acts = random.Random(5), [], 0

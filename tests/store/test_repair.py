@@ -11,7 +11,8 @@ from ssah_index.store import Store, collect, repair, verify
 from ssah_index.store import shard as shard_module
 from ssah_index.store.manifest import manifest_name
 from ssah_index.types import Failure
-from tests.conftest import HashEncoder, append, random_codes, run_cli
+from tests.commands import run_cli
+from tests.conftest import HashEncoder, append, random_codes
 from tests.store.test_bucket import server, url  # noqa: F401 (fixtures)
 from tests.store.test_kills import visible
 
@@ -23,8 +24,9 @@ def store(request, tmp_path, monkeypatch):
     path = tmp_path / "s.ssah" if request.param == "folder" else request.getfixturevalue("url")
     encoder = HashEncoder()
     made = Store.create(path, bits=64, fingerprint="f", save_encoder=encoder.save)
-    failure = Failure(id="x", source="x.png", modality="image", reason="no image")
     for number, modality in enumerate(["image", "text", "image"]):
+        key = f"x{number}"
+        failure = Failure(id=key, source=f"{key}.png", modality="image", reason="no image")
         append(made, f"s{number}", random_codes(number, 100, 64), modality, [failure])
     made.delete(["s0-1"])
     made.tag("old", 3)

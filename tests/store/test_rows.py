@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from ssah_index.store import rows as rows_module
-from ssah_index.store.columns import base_schema, items_table
+from ssah_index.store.columns import base_schema, items_table, rows_table
 from ssah_index.store.rows import ROWS, Ids, Rows, hash_ids, write_rows
 from ssah_index.types import Item
 
@@ -28,7 +28,7 @@ def opened(tmp_path, monkeypatch):
         for i in range(10)
     ]
     write_rows(tmp_path, items_table(items, "text"))
-    return Rows(tmp_path)
+    return Rows(tmp_path, 10, "string")
 
 
 def test_rows_come_in_the_order_asked_for(opened):
@@ -49,14 +49,14 @@ def test_ids_lead_to_rows(opened):
 def test_all_rows_of_an_id_are_found(tmp_path):
     items = [Item(id=name, source="s", text="t") for name in "abacab"]
     write_rows(tmp_path, items_table(items, "text"))
-    assert find(Rows(tmp_path), ["a", "c"]) == [0, 2, 3, 4]
+    assert find(Rows(tmp_path, 6, "string"), ["a", "c"]) == [0, 2, 3, 4]
 
 
 def test_equal_hashes_are_told_apart_by_the_id(tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "hash_ids", lambda ids: np.zeros(len(ids), np.uint64))
     items = [Item(id=name, source="s", text="t") for name in "cab"]
     write_rows(tmp_path, items_table(items, "text"))
-    opened = Rows(tmp_path)
+    opened = Rows(tmp_path, 3, "string")
     assert [find(opened, [name]) for name in "abcd"] == [[1], [2], [0], []]
 
 
@@ -73,7 +73,7 @@ def test_pyarrow_alone_reads_the_rows(opened, tmp_path):
 
 def test_an_empty_segment_has_empty_rows(tmp_path):
     write_rows(tmp_path, items_table([], "image"))
-    empty = Rows(tmp_path)
+    empty = Rows(tmp_path, 0, "string")
     assert len(empty) == 0
     assert find(empty, ["a"]) == []
 
@@ -102,9 +102,19 @@ def test_interpolation_finds_what_halving_finds(monkeypatch, spread):
 def test_numbers_that_lie_apart_do_not_meet(tmp_path, first, step):
     """Which is seen by their ends alone; those that do meet are found all the same."""
     there = np.arange(0, 50, step)
-    write_rows(tmp_path, pa.table({"id": there}))
+    write_rows(tmp_path, rows_table({"id": there}, len(there), "image", "int64"))
     here = np.arange(first, first + 50)
-    own, rows = Ids.of(pa.array(here)).meet(Rows(tmp_path).ids)
+    own, rows = Ids.of(pa.array(here)).meet(Rows(tmp_path, len(there), "int64").ids)
     both = np.intersect1d(here, there)
     np.testing.assert_array_equal(np.sort(here[own]), both)
     np.testing.assert_array_equal(np.sort(there[rows]), both)
+
+
+def test_hashes_out_of_order_end_in_words_or_not_at_all(monkeypatch):
+    """Interpolation comes to an end whatever it reads."""
+    monkeypatch.setattr(rows_module, "SPARSE", 4)
+    random = np.random.default_rng(3)
+    for hashes in (random.integers(0, 2**64, 5000, dtype=np.uint64), np.zeros(5000, np.uint64)):
+        for wanted in (hashes[:50], np.array([0, 2**64 - 1], np.uint64)):
+            found = rows_module.search_uniform(hashes, wanted)
+            assert ((found >= 0) & (found <= 5000)).all()

@@ -57,7 +57,7 @@ def test_the_shard_is_what_zarr_itself_would_write(tmp_path):
     assert (tmp_path / "ours" / SHARD).read_bytes() == theirs
 
 
-def test_a_shard_with_chunks_out_of_order_is_read_through_zarr(tmp_path):
+def test_a_shard_with_chunks_out_of_order_is_read(tmp_path):
     codes = random_codes(1, CHUNK_BYTES // 8 * 2, 64)
     write_codes(tmp_path, codes)
     swap_chunks(tmp_path / SHARD)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_a_generation_this_release_would_misread_is_refused(make_store):
     store = make_store()
     body = json.loads(Manifest(generation=1).to_bytes())["manifest"] | {"vectors": []}
     (store.path / manifest_name(1)).write_bytes(sealed(body))
-    with pytest.raises(FormatError, match="has vectors"):
+    with pytest.raises(FormatError, match="has 'vectors'"):
         store.snapshot()
 
 
@@ -216,7 +217,7 @@ def test_a_format_that_cannot_be_is_refused(make_store, fields):
     store = make_store()
     path = store.path / "format.json"
     path.write_bytes(replace(store.format, **fields).to_bytes())
-    with pytest.raises(CorruptError, match=r"format\.json cannot be read"):
+    with pytest.raises(CorruptError, match=r"format\.json has .* for 'bit"):
         Store.open(store.path)
     path.write_bytes(store.format.to_bytes().replace(b"64", b"32", 1))
     with pytest.raises(CorruptError, match="its seal does not hold"):
@@ -235,7 +236,7 @@ def test_a_segment_field_of_a_newer_release_is_refused(make_store):
     document = json.loads(store.newest().to_bytes())["manifest"]
     document["segments"][0]["compressed"] = True
     (store.path / manifest_name(1)).write_bytes(sealed(document))
-    with pytest.raises(FormatError, match="has compressed"):
+    with pytest.raises(FormatError, match="has 'compressed'"):
         store.snapshot()
 
 
@@ -311,7 +312,7 @@ except SsahError as error:
 def test_what_is_not_permitted_is_told_and_changes_nothing(make_store, tmp_path):
     store = make_store(random_codes(1, 5, 64))
     for folder in (store.path, *store.path.parents):
-        if folder.is_relative_to(tmp_path.parent.parent):
+        if folder.is_relative_to(tempfile.gettempdir()) and str(folder) != tempfile.gettempdir():
             folder.chmod(0o755)
 
     def told(act):

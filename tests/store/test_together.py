@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import ssah_index
 from ssah_index.store import Store, verify
@@ -47,6 +48,7 @@ for number in range(10**6):
 """
 
 
+@pytest.mark.slow
 def test_every_acknowledged_change_of_three_writers_is_there(tmp_path, record_property):
     store = Store.create(tmp_path / "s.ssah", bits=64)
     for number in range(3):

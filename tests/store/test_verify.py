@@ -54,6 +54,7 @@ def test_a_whole_store_has_no_damage(store):
     assert label == "bytes"
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_found_in_its_file(store, record_property):
     """In every file once at least, and at random."""
     chance = random.Random(1)

@@ -2,6 +2,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from encoders.train import train
 from ssah_index.types import no_progress
 from tests.encoders.test_train import SPEC, quiet

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ssah_index.codes import check_modality
-from ssah_index.errors import ConflictError, CorruptError, SpecError
+from ssah_index.errors import ConflictError, SpecError, StoreError
 from ssah_index.index.mih_build import balance, fill
 from ssah_index.index.mih_plan import MOST_ROWS, MihPlan, draw, plan
 from ssah_index.index.stored import MIH, extents_of, fault_of, whole_arrays
@@ -129,7 +129,7 @@ def _whole(snapshot: Snapshot, modality: Modality) -> Iterator[IndexEntry]:
         if files.entry.modality == modality and not fault_of(files.entry, segments):
             try:
                 whole_arrays(files)
-            except CorruptError:
+            except StoreError:
                 continue
             yield files.entry
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ssah_index.errors import CorruptError
+from ssah_index.errors import CorruptError, StoreError
 from ssah_index.index.flat import FlatIndex
 from ssah_index.kernels import Extent, merge
 from ssah_index.kernels.scan import too_many
@@ -116,7 +116,7 @@ class Stored:
                 if arrays is None:
                     return self._scan
                 self._engine = _mih(arrays, self._files, self._segments)
-            except CorruptError as error:
+            except StoreError as error:
                 logger.warning("searches scan: %s", error)
                 self._engine = self._scan
         return self._engine
@@ -167,7 +167,7 @@ def verify_indexes(store: Store) -> Iterator[Damage]:
                 _mih(arrays, files, own)
                 if not prove(arrays, read_plan(files.about.shape), extents_of(own)):
                     fault = "does not have the codes that it covers"
-            except CorruptError as error:
+            except StoreError as error:
                 fault = error.fault
         if fault:
             yield Damage(file=f"{INDEXES}/{entry.folder}/{ABOUT}", fault=fault)

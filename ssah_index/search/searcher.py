@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ssah_index.codes import allowed_rows, as_codes, check_modality, to_words
-from ssah_index.errors import CorruptError, SsahError, StoreError
+from ssah_index.errors import SsahError, StoreError
 from ssah_index.index import FlatIndex
 from ssah_index.index.stored import open_index, whole_arrays
 from ssah_index.search.arrays import warm_up
@@ -70,7 +70,7 @@ class Searcher:
         """
         warm_up(self.bits)
         for files in self.snapshot.indexes:
-            with contextlib.suppress(CorruptError):  # searches say so, and scan
+            with contextlib.suppress(StoreError):  # searches say so, and scan
                 whole_arrays(files)
         if len(self.snapshot):
             self.search(np.zeros(self.bits // 8, np.uint8), k=1)

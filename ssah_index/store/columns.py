@@ -192,6 +192,12 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, ids: IdKind) -> pa.ChunkedAr
             "a value in every row",
             "Fill them in, or leave those rows out.",
         )
+    if not _may_become(field.name, column.type):
+        raise RowsError(
+            f"column {field.name!r} is of type {column.type}",
+            "texts; of labels, lists of them or of whole numbers",
+            "Convert the column as you mean it: numbers and dates have many forms as text.",
+        )
     try:
         cast = conform(column, field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -203,6 +209,17 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, ids: IdKind) -> pa.ChunkedAr
     if field.name == "labels" and any(chunk.flatten().null_count for chunk in cast.chunks):
         raise RowsError("a label is null", "texts", "Leave it out of its list.")
     return cast
+
+
+def _may_become(name: str, type: pa.DataType) -> bool:
+    """Whether values of a type are texts, or have one form as such."""
+    kinds = pa.types
+    if name == "labels" and (kinds.is_list(type) or kinds.is_large_list(type)):
+        return bool(kinds.is_integer(type.value_type)) or _may_become("text", type.value_type)
+    if kinds.is_dictionary(type):
+        return _may_become(name, type.value_type)
+    texts = kinds.is_string(type) or kinds.is_large_string(type) or kinds.is_string_view(type)
+    return bool(texts or kinds.is_null(type) or name not in ("source", "text"))
 
 
 def _storable(table: pa.Table) -> pa.Table:

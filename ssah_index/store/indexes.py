@@ -21,7 +21,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ssah_index.errors import CorruptError
+from ssah_index.errors import CorruptError, StoreError
 from ssah_index.store.fields import MOST, Fields, decode
 from ssah_index.store.files import Seal, seal_file
 from ssah_index.store.manifest import ABOUT, IndexEntry
@@ -123,7 +123,7 @@ class IndexFiles:
         own: dict[str, Any] = {"kind": self.entry.kind, "modality": self.entry.modality}
         try:
             about = self.about
-        except CorruptError as error:
+        except StoreError as error:
             return {**own, "fault": str(error)}
         shape = about.shape.body
         own |= {"tables": shape.get("m"), "key_bits": shape.get("b")}

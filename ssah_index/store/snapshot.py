@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from ssah_index.codes import as_bitmap, as_int64, check_modality, complement
-from ssah_index.errors import CorruptError, QueryError
+from ssah_index.errors import QueryError, StoreError
 from ssah_index.store.columns import base_schema, decode_columns
 from ssah_index.store.deletions import read_deletions
 from ssah_index.store.format import IdKind
@@ -79,7 +79,7 @@ class Snapshot:
         for index in manifest.indexes:
             try:
                 self.indexes.append(open_index(index))
-            except CorruptError as error:
+            except StoreError as error:
                 leave_aside(str(error))
         self._borders = np.array([s.first_row for s in self.segments] + [first_row], np.int64)
 

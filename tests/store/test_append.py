@@ -267,3 +267,30 @@ def test_codes_are_looked_up_by_row(store):
     found = store.snapshot().codes(rows)
     np.testing.assert_array_equal(found, np.concatenate([codes(100), codes(100, 2)])[rows])
     assert store.snapshot().codes(np.empty(0, np.int64)).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("text", [1]), ("text", [1.5]), ("text", [True]), ("text", [datetime.date(2020, 1, 1)]),
+        ("text", pa.array([7]).dictionary_encode()), ("source", [1]), ("source", [b"a"]),
+        ("labels", [[1.5]]), ("labels", [[True]]), ("labels", ["a"]), ("labels", [1]),
+    ],
+)  # fmt: skip
+def test_texts_are_not_made_of_other_values(make_store, name, values):
+    store = make_store()
+    with pytest.raises(RowsError, match=f"column '{name}' "):
+        store.append(random_codes(1, 1, 64), {"id": ["a"], name: values})
+    assert store.newest().segments == ()
+
+
+def test_texts_of_every_kind_and_whole_numbers_as_labels_are_taken(make_store):
+    store = make_store()
+    texts = [pa.array(["x"], kind) for kind in (pa.string(), pa.large_string(), pa.string_view())]
+    texts += [pa.array(["x"]).dictionary_encode(), pa.nulls(1)]
+    for number, text in enumerate(texts):
+        rows = {"id": [f"r{number}"], "text": text, "labels": [[3]]}
+        store.append(random_codes(1, 1, 64), rows)
+    taken = store.snapshot().take(range(5), ["text", "labels"])
+    assert taken.column("text").to_pylist() == ["x"] * 4 + [None]
+    assert taken.column("labels").to_pylist() == [["3"]] * 5

@@ -11,7 +11,7 @@ import click
 
 from ssah_index.cli.console import print_json, print_table, print_values, progress, say
 from ssah_index.cli.plain import to_json
-from ssah_index.cli.source import read_source, source_options
+from ssah_index.cli.source import read_source, source_options, split_rows
 from ssah_index.errors import SourceError
 from ssah_index.ingest import SourceSpec, open_reader
 from ssah_index.labelled import column, encoded, pairs, stored
@@ -145,13 +145,7 @@ def _database(
 
 def _read(source: Path, spec: SourceSpec, quiet: bool) -> tuple[list[Item], list[Failure]]:
     """Items and unreadable rows of a source with labels."""
-    reader = read_source(source, spec, quiet)
-    items, failures = [], []
-    for row in reader.read(0, len(reader)):
-        if isinstance(row, Item):
-            items.append(row)
-        else:
-            failures.append(row)
+    items, failures = split_rows(read_source(source, spec, quiet))
     if not any(item.labels for item in items):
         raise SourceError(
             f"none of the {len(items)} items of {source} has labels",

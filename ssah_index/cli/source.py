@@ -12,7 +12,7 @@ import click
 
 from ssah_index.cli.console import say
 from ssah_index.ingest import SourceSpec, open_reader
-from ssah_index.types import Reader
+from ssah_index.types import Failure, Item, Reader
 
 Command = Callable[..., Any]
 OPTIONS = (
@@ -67,3 +67,15 @@ def read_source(source: Path, spec: SourceSpec, quiet: bool) -> Reader:
         for line in reader.summary():
             say(f"{source}: {line}")
     return reader
+
+
+def split_rows(reader: Reader) -> tuple[list[Item], list[Failure]]:
+    """The items of a source, and the rows of it that cannot be read."""
+    items: list[Item] = []
+    failures: list[Failure] = []
+    for row in reader.read(0, len(reader)):
+        if isinstance(row, Item):
+            items.append(row)
+        else:
+            failures.append(row)
+    return items, failures

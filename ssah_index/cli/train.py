@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from ssah_index.cli.console import progress, say
-from ssah_index.cli.source import read_source, source_options
+from ssah_index.cli.source import read_source, source_options, split_rows
 from ssah_index.errors import EncoderError, SpecError
 from ssah_index.ingest import SourceSpec
 from ssah_index.plugins import encoder_kind
 from ssah_index.store.files import make_folder, sync, sync_tree, writing
-from ssah_index.types import CheckingKind, Encoder, Failure, Item, Reader, ReportingEncoder
+from ssah_index.types import CheckingKind, Encoder, Failure, ReportingEncoder
 
 INTERRUPTED = 130
 
@@ -90,7 +90,7 @@ def command(
     _require_free(encoder)
     if isinstance(kind, CheckingKind):
         kind.check(options, resume=checkpoint, log=log)
-    items, failures = _split(read_source(source, spec, quiet))
+    items, failures = split_rows(read_source(source, spec, quiet))
     if failures and not quiet:
         say(_told(failures, len(items)))
     try:
@@ -154,17 +154,6 @@ def _require_free(encoder: Path) -> None:
 
 def _beside(encoder: Path) -> Path:
     return encoder.with_name(f".{encoder.name}.{uuid.uuid4().hex[:8]}.new")
-
-
-def _split(reader: Reader) -> tuple[list[Item], list[Failure]]:
-    """Items and unreadable rows of a source."""
-    items, failures = [], []
-    for row in reader.read(0, len(reader)):
-        if isinstance(row, Item):
-            items.append(row)
-        else:
-            failures.append(row)
-    return items, failures
 
 
 def _told(failures: Sequence[Failure], items: int) -> str:

@@ -127,7 +127,8 @@ def items_of(values: Any, what: str, expected: str, error: type[InputError]) -> 
     InputError
         If it is a string, bytes, a mapping, or nothing to go through.
     """
-    if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
+    alone = (str, bytes, bytearray, memoryview, Mapping)
+    if isinstance(values, alone) or not isinstance(values, Iterable):
         raise error(
             f"{what}s are given as {shown(values)}, of type {type(values).__name__}",
             expected,

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from encoders.config import TrainSpec
-from ssah_index.cli.main import COMMANDS, load_command, main
+from ssah_index.cli.main import COMMANDS, load_command
 from ssah_index.plugins import load_encoder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -19,17 +19,13 @@ SMALL = ("--bits", "16", "--set", "hidden=32", "--set", "image_size=16")
 
 
 @pytest.fixture
-def call(capsys):
-    """Run a command in this process, which has torch loaded; returns what it said."""
+def call(call):
+    """Run a command that prints no data; returns what it said."""
 
     def run(*words, expect=0):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        told = capsys.readouterr()
-        assert ended.value.code == expect, told.err
-        assert told.out == ""
-        return told.err
+        ended = call(*words, expect=expect)
+        assert ended.out == ""
+        return ended.err
 
     return run
 

@@ -39,7 +39,8 @@ def numbers(tmp_path):
 
 NO_NUMBERS = [
     [2.5], [7.9], [2.0], np.array([float(BIG + 1)]), [np.float32(2)], [True], [1, True],
-    [np.True_], np.array([True]), ["2"], [b"2"], b"\x02", [None], [2, None], [float("nan")],
+    [np.True_], np.array([True]), ["2"], [b"2"], b"\x02", memoryview(b"\x02"),
+    [None], [2, None], [float("nan")],
     [decimal.Decimal(2)], [1 + 0j], [datetime.date(1970, 1, 3)],
     np.array(["1970-01-03"], "datetime64[D]"), np.array([2], "timedelta64[s]"),
     [2**63], [-(2**63) - 1], [10**5000], np.array([2**63], np.uint64), [np.uint64(2**64 - 1)],
@@ -197,7 +198,8 @@ def test_no_rows_are_no_error(texts):
 
 
 NO_ROWS = [
-    [0.0], [1.5], [True], [0, True], np.array([True]), ["0"], "0", b"\0", [None], [-1], [12],
+    [0.0], [1.5], [True], [0, True], np.array([True]), ["0"], "0", b"\0", memoryview(b"\0"),
+    [None], [-1], [12],
     [2**63], [10**30], np.array([[0]]), np.array([0.0]), pa.array([0.0]), pa.array([0, None]),
     pa.array([True]), {0: 1}, 0, None, [[0]], np.array([2**63], np.uint64), pd.Series([0.5]),
 ]  # fmt: skip
